@@ -1,0 +1,277 @@
+"""Compares the corpus with the store, embeds what is new, applies it document by document."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from index.chunks import Chunk, chunk_document, embedding_key, embedding_text
+from index.documents import Document
+from index.embedders import Embedder
+from index.errors import CorpusError, StoreBusy, StoreError
+from index.ledger import FILE_NAME as LEDGER_FILE
+from index.ledger import DocumentRow, Entry
+from index.loaders.registry import Loaded, is_supported, load
+from index.settings import IndexSettings
+from index.store import LocalStore, built_with
+from index.tokens import count_tokens
+
+ADDED = "added"
+_EMBED_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a build would do, by document id."""
+
+    new: tuple[str, ...]
+    touched: tuple[str, ...]
+    """The file changed; only reading it tells whether its words did."""
+    removed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.new or self.touched or self.removed)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A step of a build, for a progress bar."""
+
+    stage: str
+    """"reading" or "embedding"."""
+    done: int
+    total: int
+    """Documents when reading; chunks known so far when embedding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a build did, by document id."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    failed: tuple[str, ...]
+    """One sentence for each file that could not be read."""
+    warnings: tuple[str, ...]
+    embedded: int
+    """Chunks that the model had to embed."""
+    seconds: float
+
+
+def corpus_files(settings: IndexSettings) -> dict[str, Path]:
+    """Document id -> file. Raises CorpusError when the corpus folder is missing or is no folder.
+
+    Hidden files and folders are passed over, and links are not followed out of the corpus.
+    """
+    if not settings.corpus.is_dir():
+        raise CorpusError(f"the corpus folder {settings.corpus} does not exist or is no folder; choose one with --corpus.")
+    files = {}
+    for root, prefix in ((settings.corpus, ""), (settings.added, f"{ADDED}/")):
+        for path in _walk(root, skip={settings.added, settings.store} - {root}):
+            files[prefix + path.relative_to(root).as_posix()] = path
+    return dict(sorted(files.items()))
+
+
+def _walk(root: Path, skip: set[Path]) -> Iterator[Path]:
+    home = root.resolve()
+    skipped = {path.resolve() for path in skip}
+    for folder, folders, names in os.walk(root):
+        here = Path(folder)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and (here / name).resolve() not in skipped)
+        for name in sorted(names):
+            path = here / name
+            if not name.startswith(".") and is_supported(path) and path.resolve().is_relative_to(home) and path.is_file():
+                yield path
+
+
+def compare(files: dict[str, Path], rows: list[DocumentRow]) -> Plan:
+    """Compares by size and time of change; nothing is read."""
+    known = {row.id: row for row in rows}
+    new, touched, unchanged = [], [], []
+    for document_id, path in files.items():
+        row = known.pop(document_id, None)
+        if row is None:
+            new.append(document_id)
+        elif _stamp(path) != (row.size, row.modified):
+            touched.append(document_id)
+        else:
+            unchanged.append(document_id)
+    return Plan(tuple(new), tuple(touched), tuple(known), tuple(unchanged))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_size, status.st_mtime_ns
+    return -1, -1
+
+
+@contextmanager
+def build_lock(store: Path) -> Iterator[None]:
+    """One builder at a time. The lock dies with its process. Raises StoreBusy or StoreError."""
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(store / "lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise StoreBusy(f"another process is building the index in {store}; wait until it is done.") from error
+    except OSError as error:
+        raise StoreError(
+            f"the index folder {store} cannot be written ({error.strerror or error}); choose another with --store."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False) -> Iterator[Plan | Progress | Report]:
+    """Brings the store up to the corpus: yields a Plan, then Progress, last a Report.
+
+    Stopped at any moment (closing the iterator, Ctrl+C, kill), the store holds whole documents only, and the vectors
+    made so far are kept. rebuild: read and chunk every file again, also for another model or chunk size; texts that
+    this model embedded before are not embedded again. A file that cannot be read keeps its former state in the store
+    and is reported.
+    """
+    started = time.perf_counter()
+    files = corpus_files(settings)
+    with build_lock(settings.store):
+        if rebuild:
+            _forget_if_unreadable(settings.store)
+        store = LocalStore(settings.store, writable=True)
+        try:
+            if not rebuild:
+                store.check(fingerprint=embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
+            rows = store.documents()
+            plan = compare(files, rows)
+            yield plan
+            if rebuild:
+                plan = Plan(plan.new, tuple(sorted((*plan.touched, *plan.unchanged))), plan.removed, ())
+            yield from _Build(settings, embedder, store, files, {row.id: row for row in rows}, rebuild).run(plan, started)
+        finally:
+            store.close()
+
+
+def _forget_if_unreadable(folder: Path) -> None:
+    """A rebuild of a damaged ledger starts afresh; the damaged file is set aside, not deleted."""
+    try:
+        store = LocalStore(folder, writable=True)
+        sound = store.ledger.integrity() == "ok"
+        store.close()
+    except StoreError:
+        sound = False
+    if not sound and (folder / LEDGER_FILE).exists():
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                (folder / f"{LEDGER_FILE}{suffix}").replace(folder / f"{LEDGER_FILE}.damaged{suffix}")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    document: Document
+    chunks: list[Chunk]
+    texts: dict[str, str]
+    """Vector key -> text to embed, for every chunk in order."""
+    stamp: tuple[int, int]
+
+
+@dataclass(slots=True)
+class _Build:
+    settings: IndexSettings
+    embedder: Embedder
+    store: LocalStore
+    files: dict[str, Path]
+    known: dict[str, DocumentRow]
+    rebuild: bool
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    embedded: int = 0
+    expected: int = 0
+
+    def run(self, plan: Plan, started: float) -> Iterator[Progress | Report]:
+        self.unchanged.extend(plan.unchanged)
+        if self.store.ledger.meta("fingerprint") is None or self.rebuild:
+            self.store.ledger.set_meta(
+                built_with(self.embedder.fingerprint, self.embedder.dimensions, self.settings.chunk_tokens)
+            )
+        self.store.apply(remove=plan.removed)
+        todo = (*plan.new, *plan.touched)
+        waiting: list[_Waiting] = []
+        for number, document_id in enumerate(todo):
+            yield Progress("reading", number, len(todo))
+            prepared = self._prepare(document_id)
+            if prepared is not None:
+                waiting.append(prepared)
+                if sum(len(each.chunks) for each in waiting) >= _EMBED_AT_ONCE:
+                    yield from self._finish(waiting)
+                    waiting = []
+        yield from self._finish(waiting)
+        yield Progress("reading", len(todo), len(todo))
+        self.store.derive()
+        yield Report(
+            added=tuple(self.added),
+            changed=tuple(self.changed),
+            removed=plan.removed,
+            unchanged=tuple(sorted(self.unchanged)),
+            failed=tuple(self.failed),
+            warnings=tuple(self.warnings),
+            embedded=self.embedded,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _prepare(self, document_id: str) -> _Waiting | None:
+        path = self.files[document_id]
+        stamp = _stamp(path)
+        try:
+            loaded: Loaded = load(path, document_id, max_bytes=self.settings.max_file_bytes)
+        except CorpusError as error:
+            self.failed.append(str(error))
+            return None
+        if loaded.warning:
+            self.warnings.append(loaded.warning)
+        document = loaded.document
+        row = self.known.get(document_id)
+        if row is not None and row.digest == document.digest and not self.rebuild:
+            self.store.ledger.touch(document_id, size=stamp[0], modified=stamp[1])
+            self.unchanged.append(document_id)
+            return None
+        chunks = chunk_document(
+            document, self.embedder.count_tokens, budget=self.settings.chunk_tokens, limit=self.embedder.max_tokens
+        )
+        if not chunks:
+            self.warnings.append(f"{document_id}: holds no sentences; nothing in it can be found.")
+        texts = [embedding_text(document.title, chunk) for chunk in chunks]
+        return _Waiting(document, chunks, {embedding_key(text): text for text in texts}, stamp)
+
+    def _finish(self, waiting: list[_Waiting]) -> Iterator[Progress]:
+        fingerprint = self.embedder.fingerprint
+        texts = {key: text for each in waiting for key, text in each.texts.items()}
+        missing = sorted(self.store.ledger.missing_vectors(fingerprint, texts), key=lambda key: len(texts[key]))
+        self.expected += len(missing)
+        for begin in range(0, len(missing), _EMBED_AT_ONCE):
+            keys = missing[begin : begin + _EMBED_AT_ONCE]
+            yield Progress("embedding", self.embedded, self.expected)
+            vectors = self.embedder.embed([texts[key] for key in keys])
+            self.store.ledger.put_vectors(fingerprint, dict(zip(keys, vectors, strict=True)))
+            self.embedded += len(keys)
+            yield Progress("embedding", self.embedded, self.expected)
+        for each in waiting:
+            document = each.document
+            vector_keys = [embedding_key(embedding_text(document.title, chunk)) for chunk in each.chunks]
+            self.store.apply(
+                put=[Entry(document, each.chunks, vector_keys, *each.stamp, tokens=count_tokens(document.text))]
+            )
+            (self.changed if document.id in self.known else self.added).append(document.id)

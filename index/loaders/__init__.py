@@ -1,0 +1,1 @@
+"""Files become documents: a suffix names its loader."""

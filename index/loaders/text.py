@@ -1,0 +1,41 @@
+"""Plain text: paragraphs between blank lines are the locators ¶1, ¶2, …"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from index.documents import Document, Locator, citation_name
+
+# A blank line in the middle of a sentence (a page break in a copied text) parts no paragraphs.
+_GAP = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
+_BROKEN = re.compile(r"[^\W\d_][ \t]*\Z|,[ \t]*\Z")
+
+
+def load_text(document_id: str, text: str, digest: str) -> Document:
+    title = title_from_path(document_id)
+    return Document(
+        id=document_id,
+        title=title,
+        text=text,
+        digest=digest,
+        locators=paragraph_locators(text, 0, len(text)),
+        cite_as=citation_name((), None, title),
+    )
+
+
+def title_from_path(document_id: str) -> str:
+    return PurePosixPath(document_id).stem.replace("_", " ").replace("-", " ").strip() or document_id
+
+
+def paragraph_locators(text: str, start: int, end: int, headings: tuple[str, ...] = ()) -> tuple[Locator, ...]:
+    """¶1, ¶2, … tiling `text[start:end]`; the blank lines belong to the paragraph before them."""
+    starts = [start] if end > start else []
+    for gap in _GAP.finditer(text, start, end):
+        broken = _BROKEN.search(text, max(start, gap.start() - 80), gap.start()) and text[gap.end() : gap.end() + 1].islower()
+        if text[starts[-1] : gap.start()].strip() and gap.end() < end and not broken:
+            starts.append(gap.end())
+    return tuple(
+        Locator(begin, stop, f"¶{number}", headings)
+        for number, (begin, stop) in enumerate(zip(starts, [*starts[1:], end], strict=True), start=1)
+    )
