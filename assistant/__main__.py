@@ -1,0 +1,46 @@
+"""The command `assistant`: whatever goes wrong, a person reads one sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+
+def main() -> None:
+    from assistant.cli import app
+    from index.errors import AssistantError
+
+    verbose = bool(os.environ.get("ASSISTANT_DEBUG"))
+    try:
+        app()
+    except AssistantError as error:
+        _tell(f"assistant: {error}", verbose)
+    except KeyboardInterrupt:
+        print("\nassistant: stopped; the index holds whole documents, and the same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe has gone; what is left unsaid must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except MemoryError:
+        _tell("assistant: not enough memory; close other programs or use a smaller corpus.", verbose)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a person
+        _tell(
+            f"assistant: a fault of the program stopped it ({type(error).__name__}: {str(error)[:200]}); nothing in the index "
+            "is lost. Run it again with ASSISTANT_DEBUG=1 for the details to report.",
+            verbose,
+        )
+
+
+def _tell(sentence: str, verbose: bool) -> None:
+    from assistant.inert import inert
+
+    print(inert(sentence), file=sys.stderr)
+    if verbose:
+        traceback.print_exc()
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Copies sources into the corpus. What is there already is never overwritten unasked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from index.build import ADDED
+from index.errors import CorpusError
+from index.loaders.registry import is_supported, supported_suffixes
+from index.settings import IndexSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Adding:
+    """What happened, by document id or by path."""
+
+    copied: tuple[str, ...]
+    present: tuple[str, ...]
+    """The same words were there before."""
+    refused: tuple[str, ...]
+    """One sentence each."""
+
+
+def add_sources(paths: Iterable[Path], settings: IndexSettings, *, replace: bool) -> Adding:
+    """Copies files, and the readable files of folders, to the folder of added sources.
+
+    Raises CorpusError when a path does not exist, when nothing at all can be added, or when the folder cannot be written.
+    """
+    copied: list[str] = []
+    present: list[str] = []
+    refused: list[str] = []
+    for path in paths:
+        if not path.exists():
+            raise CorpusError(f"{path} does not exist; nothing of it was added.")
+        for source, relative in _files(path, refused):
+            target = settings.added / relative
+            name = f"{ADDED}/{relative.as_posix()}"
+            try:
+                if target.exists() and _same(source, target):
+                    present.append(name)
+                elif target.exists() and not replace:
+                    refused.append(f"{name} is there already with other words; use --replace to put {source} in its place.")
+                else:
+                    _copy(source, target)
+                    copied.append(name)
+            except OSError as error:
+                refused.append(f"{source} could not be copied to {target} ({error.strerror}); check the permissions of both.")
+    if not copied and not present and refused:
+        raise CorpusError("nothing was added: " + " ".join(refused[:5]))
+    return Adding(tuple(copied), tuple(present), tuple(refused))
+
+
+def _files(path: Path, refused: list[str]) -> Iterator[tuple[Path, Path]]:
+    """(file, its path below the folder of added sources)."""
+    if path.is_file():
+        if is_supported(path):
+            yield path, Path(path.name)
+        else:
+            refused.append(f"{path} has no loader; the program reads {supported_suffixes()}.")
+        return
+    found = False
+    home = path.resolve()
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            file = Path(folder) / name
+            if name.startswith(".") or not is_supported(file) or not file.resolve().is_relative_to(home):
+                continue
+            found = True
+            yield file, Path(home.name) / file.relative_to(path)
+    if not found:
+        refused.append(f"{path} holds no file that the program reads ({supported_suffixes()}).")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """At once: a build that runs meanwhile sees the whole file or none."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.new")
+    shutil.copyfile(source, temporary)
+    temporary.replace(target)

@@ -1,0 +1,51 @@
+"""The JSON of an answer: a contract, described in docs/json.md and held by tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from assistant.answering.answers import Answer
+
+
+def answer_as_json(answer: Answer) -> dict[str, Any]:
+    return {
+        "question": answer.question,
+        "standalone_question": answer.standalone_question,
+        "short": answer.short,
+        "abstained": answer.abstained,
+        "reason": answer.reason,
+        "confidence": round(answer.confidence, 4),
+        "sentences": [
+            {"text": sentence.text, "support": sentence.support, "citations": list(sentence.citations)}
+            for sentence in answer.sentences
+        ],
+        "citations": [
+            {
+                "marker": citation.marker,
+                "document": citation.document,
+                "title": citation.title,
+                "authors": list(citation.authors),
+                "published": citation.published,
+                "locator": citation.locator,
+                "quote": citation.quote,
+                "start": citation.start,
+                "end": citation.end,
+                "voice": {"speaker": citation.voice.speaker, "reported_by": citation.voice.reported_by},
+            }
+            for citation in answer.citations
+        ],
+        "passages": [
+            {
+                "document": passage.chunk.document_id,
+                "locator": locator,
+                "start": passage.chunk.start,
+                "end": passage.chunk.end,
+                "score": round(passage.score, 6),
+                "ranks": dict(passage.ranks),
+                "text": passage.chunk.text,
+            }
+            for passage, locator in zip(answer.passages, answer.locators, strict=True)
+        ],
+        "generator": answer.generator,
+        "seconds": {stage: round(seconds, 4) for stage, seconds in answer.seconds.items()},
+    }

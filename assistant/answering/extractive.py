@@ -1,0 +1,113 @@
+"""Answers without a language model: the few sentences that answer best, quoted, cited, each with its voice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from assistant.answering.answers import Citation, Sentence
+from assistant.answering.citations import cite, holds
+from assistant.reader.readings import Evidence, Reading
+from assistant.retrieval.passages import Passage
+from index.documents import Document
+
+GENERATOR = "extractive"
+DO_NOT_SAY = "The sources do not say."
+_MOST_SENTENCES = 4
+# A further sentence must come this close to the best one.
+_CLOSE = 0.92
+# From here on two sentences say the same.
+_SAME = 0.82
+# "special in two ways." announces what the next sentences tell.
+_ANNOUNCES = re.compile(r"\b(two|three|four|five|six)\s+\w+(?:\s+\w+)?\s*[.:]$|:$", re.IGNORECASE)
+_COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+GAPS = "gaps"
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    sentences: tuple[Sentence, ...]
+    citations: tuple[Citation, ...]
+    short: str
+    abstained: bool
+    reason: str
+
+
+def compose(
+    reading: Reading, passages: Sequence[Passage], documents: Sequence[Document], *, threshold: float
+) -> Composed:
+    """threshold: below this confidence the answer is that the sources do not say.
+
+    A sentence of a document of kind "gaps" (what the sources do not say) that answers best is itself such an answer,
+    and is quoted.
+    """
+    if not reading.evidence:
+        return Composed((), (), DO_NOT_SAY, True, "Nothing in the sources resembles the question.")
+    known_gap = documents[reading.evidence[0].passage].kind == GAPS
+    if reading.confidence < threshold and not known_gap:
+        nearest = passages[0]
+        place = f"{documents[0].cite_as}, {documents[0].locator_at(nearest.chunk.start).label}"
+        return Composed(
+            (), (), DO_NOT_SAY, True, f"No passage carries an answer; the nearest is {place} (confidence {reading.confidence:.2f})."
+        )
+    chosen = reading.evidence[:1] if known_gap else _choose(reading, passages, documents)
+    sentences, citations = [], []
+    for marker, evidence in enumerate(chosen, start=1):
+        document = documents[evidence.passage]
+        citation = cite(marker, document, evidence.start, evidence.end, passages[evidence.passage].chunk.voice)
+        sentences.append(
+            Sentence(
+                text=" ".join(citation.quote.split()),
+                citations=(marker,),
+                support="verified" if holds(citation, document) else "unverified",
+                score=evidence.score,
+            )
+        )
+        citations.append(citation)
+    return Composed(
+        sentences=tuple(sentences),
+        citations=tuple(citations),
+        short=DO_NOT_SAY if known_gap else " ".join(reading.evidence[0].text.split()),
+        abstained=known_gap,
+        reason="The list of what the sources do not say names this question." if known_gap else "",
+    )
+
+
+def _choose(reading: Reading, passages: Sequence[Passage], documents: Sequence[Document]) -> list[Evidence]:
+    """The best sentence, then others that come close and say something else; a place stays together, in its order."""
+    best = reading.evidence[0]
+    chosen: list[int] = []
+    for number, evidence in enumerate(reading.evidence):
+        if evidence.score < best.score * _CLOSE or len(chosen) == _MOST_SENTENCES:
+            break
+        if documents[evidence.passage].kind == GAPS:
+            continue
+        if all(reading.overlaps[number][other] < _SAME for other in chosen):
+            chosen.append(number)
+    picked = [reading.evidence[number] for number in chosen]
+    return _in_reading_order(_with_announced(picked, reading), documents)
+
+
+def _with_announced(picked: list[Evidence], reading: Reading) -> list[Evidence]:
+    """Adds the sentences that a picked one announces ("special in two ways.")."""
+    complete = list(picked)
+    for evidence in picked:
+        match = _ANNOUNCES.search(evidence.text)
+        if not match:
+            continue
+        count = _COUNTS.get((match[1] or "two").lower(), 2)
+        following = sorted(
+            (each for each in reading.evidence if each.passage == evidence.passage and each.start > evidence.start),
+            key=lambda each: each.start,
+        )[:count]
+        complete.extend(each for each in following if each not in complete)
+    return complete
+
+
+def _in_reading_order(picked: list[Evidence], documents: Sequence[Document]) -> list[Evidence]:
+    """Places in the order of their best sentence; within one document by position."""
+    order: dict[str, list[Evidence]] = {}
+    for evidence in picked:
+        order.setdefault(documents[evidence.passage].id, []).append(evidence)
+    return [each for group in order.values() for each in sorted(group, key=lambda evidence: evidence.start)]

@@ -1,0 +1,77 @@
+"""A question that leans on the conversation is made to stand alone, by rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+
+class Turn(NamedTuple):
+    role: Literal["user", "assistant"]
+    content: str
+
+
+_PRONOUN = re.compile(r"\b(it|they|them|he|him|she)\b", re.IGNORECASE)
+_POSSESSIVE = re.compile(r"\b(its|itself|their|theirs|his|her|hers)\b", re.IGNORECASE)
+_POINTING = re.compile(
+    r"\b(?:that|this|these|those|there|you mean)\s*[?.!]*$|^\s*(?:is|was|are|were|does|did|do)\s+(?:that|this|these|those)\b|"
+    r"\b(?:the former|the latter|that (?:one|claim|view|point|argument|answer|treaty))\b",
+    re.IGNORECASE,
+)
+_OPENS = re.compile(r"^\s*(?:and|but|so|or|also|then|why\s*\?|how\s*\?|when\s*\?|where\s*\?|who\s*\?|what about|how about)\b", re.IGNORECASE)
+_NAME = re.compile(r"\b(?:[A-Z][\w’'.-]*)(?:\s+(?:of|and the|the|di|de)?\s*[A-Z][\w’'.-]*)*")
+_NOT_NAMES = frozenset(
+    "the a an it he she they this that these those in on at by for from with yes no not and but or so when where who what why how "
+    "which according because since under while after before i we you did does do is are was were has have as if there".split()
+)
+_MONTHS = frozenset(
+    "january february march april may june july august september october november december".split()
+)
+_SHORTEST_STANDALONE = 3
+_MOST_NAMES = 3
+
+
+def stand_alone(question: str, history: Sequence[Turn]) -> str:
+    """The question itself, or the question with what it leans on added in brackets.
+
+    What it leans on: the names in the last answer, and the user's last questions back to one that stood alone.
+    """
+    asked = [turn.content.strip() for turn in history if turn.role == "user" and turn.content.strip()]
+    if not asked or not _leans(question):
+        return question
+    answers = [turn.content for turn in history if turn.role == "assistant"]
+    earlier: list[str] = []
+    for former in reversed(asked[-3:]):
+        earlier.append(former)
+        if not _leans(former):
+            break
+    known = " ".join([question, *earlier]).lower()
+    names = [name for name in _names(answers[-1] if answers else "") if name.lower() not in known]
+    return f"{question} ({'; '.join([*names[:_MOST_NAMES], *earlier])})"
+
+
+def _leans(question: str) -> bool:
+    if _OPENS.search(question) or len(re.findall(r"\w+", question)) <= _SHORTEST_STANDALONE or _POINTING.search(question):
+        return True
+    for match in _PRONOUN.finditer(question):
+        # A pronoun leans inward where a name stands before it, but hardly as the last word ("Does Hanoi acknowledge it?").
+        if not _names(question[: match.start()]) or not question[match.end() :].strip(" ?.!"):
+            return True
+    for match in _POSSESSIVE.finditer(question):
+        before = [word for word in re.findall(r"\w+", question[: match.start()].lower()) if word not in _NOT_NAMES]
+        if not before:
+            return True
+    return False
+
+
+def _names(text: str) -> list[str]:
+    found: dict[str, None] = {}
+    for match in _NAME.finditer(text):
+        name = match.group().strip(" .'’-")
+        words = name.split()
+        while words and words[0].lower() in _NOT_NAMES:
+            words.pop(0)
+        if words and " ".join(words).lower() not in _MONTHS:
+            found[" ".join(words)] = None
+    return list(found)

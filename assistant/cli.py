@@ -1,0 +1,245 @@
+"""The command line. Heavy parts are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from assistant.assembly import Assistant
+    from assistant.settings import Settings
+
+app = typer.Typer(
+    name="assistant",
+    add_completion=True,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Corpus = Annotated[
+    Path | None, typer.Option("--corpus", metavar="DIR", help="Folder of sources instead of the alliance debate.", file_okay=False)
+]
+Store = Annotated[
+    Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index instead of the one beside the corpus.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.callback(invoke_without_command=True)
+def chat(
+    context: typer.Context,
+    corpus: Corpus = None,
+    store: Store = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """Cited answers to questions about the alliance debate between Khang Vu and Ngo Di Lan, or any corpus; offline.
+
+    Without a command it opens the chat.
+
+    Examples:
+
+    * `assistant` opens the chat
+    * `assistant ask "Why does Lan doubt that the 1977 treaty is an alliance?"` answers once
+    * `assistant add ~/papers` adds text and Markdown files and brings the index up to date
+    * `assistant eval alliance` measures the answers against gold
+    """
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"alliance-assistant {installed('alliance-assistant')}")
+        raise typer.Exit
+    if context.invoked_subcommand is not None:
+        context.obj = (corpus, store)
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        from index.errors import AssistantError
+
+        raise AssistantError('the chat needs a terminal; to ask once use: assistant ask "QUESTION"')
+    from assistant.tui.app import ChatApp
+
+    ChatApp({"corpus": corpus, "store": store}).run()
+
+
+@app.command()
+def ask(
+    context: typer.Context,
+    question: Annotated[str, typer.Argument(help="What you want to know; - reads it from standard input.")],
+    as_json: Json = False,
+    history: Annotated[
+        Path | None,
+        typer.Option("--history", metavar="FILE", help='Earlier turns: a JSON list of {"role": "user"|"assistant", "content": …}.'),
+    ] = None,
+    corpus: Corpus = None,
+    store: Store = None,
+) -> None:
+    """Answer one question, with citations.
+
+    The index is built first where there is none.
+
+    Examples:
+
+    * `assistant ask "How many Vietnamese troops were in Laos?"`
+    * `assistant ask "What is promised on the border?" --corpus ~/treaties --json`
+    """
+    from assistant.answering.answers import Finished
+    from assistant.answering.contract import answer_as_json
+    from assistant.answering.conversation import check_question
+    from assistant.answering.printed import print_answer
+
+    question = check_question(sys.stdin.read() if question == "-" else question)
+    turns = _history(history)
+    assistant = _open(_settings(context, corpus, store))
+    _tell_drift(assistant)
+    events = assistant.converse(turns).ask(question)
+    answer = next(event.answer for event in events if isinstance(event, Finished))
+    if as_json:
+        typer.echo(json.dumps(answer_as_json(answer), indent=2))
+    else:
+        print_answer(answer)
+
+
+@app.command("index")
+def index_command(
+    context: typer.Context,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Read every source again; needed after a change of model or chunk size.")
+    ] = False,
+    corpus: Corpus = None,
+    store: Store = None,
+) -> None:
+    """Bring the index up to date with the corpus, and tell what changed."""
+    _build(_settings(context, corpus, store), rebuild=rebuild, quiet=False)
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files or folders (.md, .markdown, .txt, .text).")],
+    replace: Annotated[bool, typer.Option("--replace", help="Put a file in the place of an added one of the same name.")] = False,
+    corpus: Corpus = None,
+    store: Store = None,
+) -> None:
+    """Copy sources into the corpus and bring the index up to date.
+
+    Examples:
+
+    * `assistant add article.txt notes/`
+    * `assistant add --replace article.txt`
+    """
+    from assistant.adding import add_sources
+    from assistant.inert import inert
+
+    settings = _settings(context, corpus, store)
+    adding = add_sources(paths, settings.for_index(), replace=replace)
+    for name in adding.present:
+        typer.echo(inert(f"  there already  {name}"))
+    for sentence in adding.refused:
+        typer.echo(inert(f"  not added      {sentence}"), err=True)
+    _build(settings, quiet=False)
+
+
+@app.command()
+def sources(context: typer.Context, as_json: Json = False, corpus: Corpus = None, store: Store = None) -> None:
+    """List the documents in the index, and what has changed in the corpus since it was built."""
+    from assistant.listing import drift_lines, print_sources, sources_as_json
+
+    assistant = _open(_settings(context, corpus, store))
+    if as_json:
+        typer.echo(json.dumps(sources_as_json(assistant.store.documents()), indent=2))
+        return
+    print_sources(assistant.store.documents())
+    for line in drift_lines(assistant.drift()):
+        typer.echo(line)
+
+
+@app.command("eval")
+def evaluate(
+    context: typer.Context,
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name (alliance), or the folder of a suite.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write one JSON line for each case.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Ask only the first N questions.")] = None,
+    as_json: Json = False,
+    corpus: Corpus = None,
+    store: Store = None,
+) -> None:
+    """Ask a suite's questions and measure the answers against gold.
+
+    Examples:
+
+    * `assistant eval alliance`
+    * `assistant eval alliance --out run.jsonl --json`
+    """
+    from evals.cases import load_suite
+    from evals.printed import run_and_print
+
+    loaded = load_suite(suite)
+    settings = _settings(context, corpus or loaded.corpus, store)
+    run_and_print(loaded, _open(settings), out=out, limit=limit, as_json=as_json)
+
+
+@app.command()
+def doctor(context: typer.Context, corpus: Corpus = None, store: Store = None) -> None:
+    """Examine model, corpus and index; the exit code is 1 when something does not work."""
+    from assistant.inert import inert
+    from index.health import examine
+
+    bad = False
+    for finding in examine(_settings(context, corpus, store).for_index()):
+        bad = bad or finding.state == "bad"
+        typer.echo(inert(f"{finding.state:5} {finding.subject:11} {finding.words}"))
+    if bad:
+        raise typer.Exit(1)
+
+
+def _settings(context: typer.Context, corpus: Path | None, store: Path | None) -> Settings:
+    """Options count before and after the command's name."""
+    from assistant.settings import load_settings
+
+    before: tuple[Path | None, Path | None] = context.obj or (None, None)
+    return load_settings({"corpus": corpus or before[0], "store": store or before[1]})
+
+
+def _open(settings: Settings) -> Assistant:
+    from assistant.assembly import Assistant, is_built
+
+    if not is_built(settings):
+        _build(settings, quiet=True)
+    return Assistant(settings)
+
+
+def _build(settings: Settings, *, rebuild: bool = False, quiet: bool) -> None:
+    from assistant.assembly import build_index
+    from assistant.listing import show_build
+
+    show_build(build_index(settings, rebuild=rebuild), quiet=quiet)
+
+
+def _tell_drift(assistant: Assistant) -> None:
+    from assistant.listing import drift_lines
+
+    for line in drift_lines(assistant.drift()):
+        typer.echo(line, err=True)
+
+
+def _history(path: Path | None) -> list[Any]:
+    from assistant.answering.followups import Turn
+    from index.errors import QuestionError
+
+    if path is None:
+        return []
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        turns = [Turn(turn["role"], str(turn["content"])) for turn in told]
+    except OSError as error:
+        raise QuestionError(f"the history {path} cannot be read ({error.strerror}).") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise QuestionError(f'{path} is not a JSON list of {{"role": "user" or "assistant", "content": "…"}}.') from error
+    if any(turn.role not in ("user", "assistant") for turn in turns):
+        raise QuestionError(f"{path}: a turn's role must be user or assistant.")
+    return turns

@@ -1,0 +1,104 @@
+"""How builds and sources are shown on the command line. Progress goes to stderr, results to stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from assistant.inert import inert
+from index.build import Plan, Report
+from index.build import Progress as BuildProgress
+from index.ledger import DocumentRow
+
+
+def show_build(events: Iterable[Plan | BuildProgress | Report], *, quiet: bool) -> Report | None:
+    """Runs a build with a progress bar. quiet: only troubles are told, on stderr, besides the bar."""
+    console = Console(stderr=True)
+    report: Report | None = None
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
+    ) as bar:
+        tasks = {
+            "reading": bar.add_task("Reading documents", total=None),
+            "embedding": bar.add_task("Embedding chunks", total=None, visible=False),
+        }
+        for event in events:
+            if isinstance(event, BuildProgress):
+                bar.update(tasks[event.stage], completed=event.done, total=event.total, visible=True)
+            elif isinstance(event, Report):
+                report = event
+    if report is None:
+        return None
+    for sentence in (*report.failed, *report.warnings):
+        console.print(Text(inert(f"! {sentence}")), soft_wrap=True)
+    if not quiet:
+        _print_report(report)
+    return report
+
+
+def _print_report(report: Report) -> None:
+    out = Console()
+    for name, documents in (("added", report.added), ("changed", report.changed), ("removed", report.removed)):
+        for document in documents[:50]:
+            out.print(Text(inert(f"  {name:8} {document}")), soft_wrap=True)
+        if len(documents) > 50:
+            out.print(Text(f"  {name:8} … and {len(documents) - 50} more"))
+    out.print(
+        Text(
+            f"{len(report.added)} added, {len(report.changed)} changed, {len(report.removed)} removed, "
+            f"{len(report.unchanged)} unchanged"
+            + (f", {len(report.failed)} not read" if report.failed else "")
+            + f"; {report.embedded} chunks embedded; {report.seconds:.1f} s"
+        ),
+        soft_wrap=True,
+    )
+
+
+def print_sources(rows: list[DocumentRow]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("document", overflow="fold")
+    table.add_column("title", overflow="fold", ratio=1)
+    table.add_column("who", overflow="fold")
+    table.add_column("date", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("chunks", justify="right")
+    table.add_column("tokens", justify="right")
+    for row in rows:
+        cells = (row.id, row.title, ", ".join(row.authors) or "–", row.published or "–", row.kind)
+        table.add_row(*(Text(inert(cell)) for cell in cells), str(row.chunks), f"{row.tokens:,}")
+    console = Console()
+    console.print(table)
+    chunks, tokens = sum(row.chunks for row in rows), sum(row.tokens for row in rows)
+    console.print(Text(f"{len(rows)} documents, {chunks} chunks, {tokens:,} tokens"))
+
+
+def sources_as_json(rows: list[DocumentRow]) -> list[dict[str, Any]]:
+    return [
+        {
+            "document": row.id,
+            "title": row.title,
+            "authors": list(row.authors),
+            "published": row.published,
+            "kind": row.kind,
+            "chunks": row.chunks,
+            "tokens": row.tokens,
+            "digest": row.digest,
+        }
+        for row in rows
+    ]
+
+
+def drift_lines(plan: Plan | None) -> Iterator[str]:
+    """What a person should know before trusting the index, if anything."""
+    if plan is None:
+        yield "! The corpus folder is gone; answers come from the index alone."
+    elif not plan.is_empty:
+        yield (
+            f"! The corpus has changed since the index was built ({len(plan.new)} new, {len(plan.touched)} changed, "
+            f"{len(plan.removed)} removed); bring it up to date with: assistant index"
+        )

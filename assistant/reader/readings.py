@@ -1,0 +1,38 @@
+"""What a reader tells of passages. The seam between retrieval and answering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from assistant.retrieval.passages import Passage
+from index.documents import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A sentence that may answer: `document.text[start:end] == text`."""
+
+    passage: int
+    """Position of its passage in what was read, from 0."""
+    start: int
+    end: int
+    text: str
+    score: float
+    """How well it answers; higher is better, comparable within one question only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    evidence: tuple[Evidence, ...]
+    """Every sentence of the passages, best first."""
+    confidence: float
+    """How likely it is that the passages answer the question at all, 0 to 1."""
+    overlaps: tuple[tuple[float, ...], ...]
+    """overlaps[i][j]: how much evidence i and j say the same, -1 to 1."""
+
+
+class Reader(Protocol):
+    def read(self, question: str, standalone: str, passages: Sequence[Passage], documents: Sequence[Document]) -> Reading:
+        """documents: the document of each passage. standalone: the question as completed from the conversation."""

@@ -1,0 +1,102 @@
+"""Settings: assistant.toml, then the environment, then the command line; the later wins."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import index
+from index.embedders import BUNDLED
+from index.errors import SettingsError
+from index.settings import IndexSettings
+
+_APP = "alliance-assistant"
+_FILE = "assistant.toml"
+_PREFIX = "ASSISTANT_"
+DEBUG = "ASSISTANT_DEBUG"
+_HOME = Path(index.__file__).resolve().parent.parent
+BUNDLED_CORPUS = _HOME / "corpus"
+
+
+class Settings(BaseModel):
+    """Unknown keys and impossible values are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    corpus: Path = BUNDLED_CORPUS
+    """Folder of sources; the alliance debate unless told otherwise."""
+    store: Path | None = None
+    """Folder of built files; beside the corpus unless told otherwise."""
+    model: str = BUNDLED
+    """The bundled embedding model, or the folder of another sentence-transformers model."""
+    chunk_tokens: int = Field(default=200, ge=32, le=2000)
+    """Size of a chunk to aim at, in tokens of the embedding model."""
+    max_file_mb: int = Field(default=20, ge=1, le=1000)
+    """Larger files are refused."""
+    passages: int = Field(default=10, ge=1, le=50)
+    """Passages read for an answer."""
+    abstain_below: float = Field(default=0.5, ge=0, le=1)
+    """Confidence under which the answer is that the sources do not say."""
+
+    def for_index(self) -> IndexSettings:
+        corpus = self.corpus.expanduser()
+        if corpus.resolve() != BUNDLED_CORPUS:
+            added, store = corpus / "added", corpus / ".index"
+        elif (_HOME / "pyproject.toml").is_file():
+            added, store = corpus / "added", _HOME / ".index"
+        else:
+            # Installed as a package: what people add and what is built must outlive an upgrade.
+            data = platformdirs.user_data_path(_APP, appauthor=False)
+            added, store = data / "added", data / "index"
+        return IndexSettings(
+            corpus=corpus,
+            added=added,
+            store=self.store.expanduser() if self.store else store,
+            model=self.model,
+            chunk_tokens=self.chunk_tokens,
+            max_file_bytes=self.max_file_mb * 1_000_000,
+        )
+
+
+def load_settings(command_line: Mapping[str, Any] | None = None) -> Settings:
+    """command_line: what was given there; None values do not count. Raises SettingsError naming key and place."""
+    merged: dict[str, tuple[Any, str]] = {}
+    for path in (platformdirs.user_config_path(_APP, appauthor=False) / _FILE, Path(_FILE)):
+        for key, value in _from_file(path).items():
+            if key in ("corpus", "store") and isinstance(value, str):
+                # A path in a file means what it says from where the file lies.
+                value = path.resolve().parent / Path(value).expanduser()
+            merged[key] = (value, str(path))
+    for name, text in os.environ.items():
+        if name.startswith(_PREFIX) and name.isupper() and name != DEBUG:
+            merged[name.removeprefix(_PREFIX).lower()] = (text, f"the environment variable {name}")
+    for key, value in (command_line or {}).items():
+        if value is not None:
+            merged[key] = (value, f"--{key.replace('_', '-')}")
+    try:
+        return Settings(**{key: value for key, (value, _) in merged.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else "?"
+        place = merged.get(key, (None, "the settings"))[1]
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(Settings.model_fields)
+            raise SettingsError(f"{place}: there is no setting {key}; the settings are {known}.") from error
+        raise SettingsError(f"{place}: {key} is not usable: {first['msg'].lower()}.") from error
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror}).") from error

@@ -1,0 +1,100 @@
+"""What `assistant doctor` tells of an index: versions, counts, drift, damage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+from index.build import compare, corpus_files
+from index.embedders import SentenceTransformerEmbedder
+from index.errors import AssistantError, StoreMissing
+from index.settings import IndexSettings
+from index.store import LocalStore
+
+_PACKAGES = (
+    "alliance-assistant", "torch", "sentence-transformers", "faiss-cpu", "tantivy", "tiktoken", "textual"
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    state: Literal["ok", "look", "bad"]
+    """look: works, but a person should know. bad: does not work."""
+    subject: str
+    words: str
+
+
+def examine(settings: IndexSettings) -> Iterator[Finding]:
+    """One finding after the other; never raises for what it is there to find."""
+    yield Finding("ok", "versions", ", ".join(f"{name} {_version(name)}" for name in _PACKAGES))
+    fingerprint = None
+    try:
+        fingerprint = SentenceTransformerEmbedder(settings.model).fingerprint
+        yield Finding("ok", "model", f"{fingerprint}, weights verified")
+    except AssistantError as error:
+        yield Finding("bad", "model", str(error))
+    files = None
+    try:
+        files = corpus_files(settings)
+        yield Finding("ok" if files else "look", "corpus", f"{len(files)} files in {settings.corpus}")
+    except AssistantError as error:
+        yield Finding("bad", "corpus", str(error))
+    try:
+        store = LocalStore(settings.store)
+    except StoreMissing as error:
+        yield Finding("look", "store", str(error))
+        return
+    except AssistantError as error:
+        yield Finding("bad", "store", str(error))
+        return
+    try:
+        yield from _examine_store(store, settings, fingerprint)
+        if files is not None:
+            plan = compare(files, store.documents())
+            if plan.is_empty:
+                yield Finding("ok", "drift", "the index shows the corpus as it is")
+            else:
+                yield Finding(
+                    "look",
+                    "drift",
+                    f"{len(plan.new)} new, {len(plan.touched)} changed, {len(plan.removed)} removed since the index was built; "
+                    "bring it up to date with: assistant index",
+                )
+    except AssistantError as error:
+        yield Finding("bad", "store", str(error))
+    finally:
+        store.close()
+
+
+def _examine_store(store: LocalStore, settings: IndexSettings, fingerprint: str | None) -> Iterator[Finding]:
+    counts = store.ledger.counts()
+    yield Finding(
+        "ok",
+        "store",
+        f"{counts['documents']} documents, {counts['chunks']} chunks, {counts['vectors']} vectors, version {store.version}, "
+        f"in {store.folder}",
+    )
+    integrity = store.ledger.integrity()
+    if integrity == "ok":
+        yield Finding("ok", "ledger", "sound")
+    else:
+        yield Finding("bad", "ledger", f"damaged ({integrity}); rebuild it with: assistant index --rebuild")
+    if fingerprint is not None:
+        try:
+            store.check(fingerprint=fingerprint, chunk_tokens=settings.chunk_tokens)
+        except AssistantError as error:
+            yield Finding("bad", "built with", str(error))
+    for name, state in store.derived_state().items():
+        if state == "current":
+            yield Finding("ok", name, "current")
+        else:
+            yield Finding("look", name, f"{state}; remade in memory at each start until you run: assistant index")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
