@@ -17,7 +17,7 @@ def main() -> None:
     except AssistantError as error:
         _tell(f"assistant: {error}", verbose)
     except KeyboardInterrupt:
-        print("\nassistant: stopped; the index holds whole documents, and the same command goes on from here.", file=sys.stderr)
+        sys.stderr.write("\nassistant: stopped; the index holds whole documents, and the same command goes on from here.\n")
         sys.exit(130)
     except BrokenPipeError:
         # The reader of a pipe has gone; what is left unsaid must not raise again at exit.
@@ -36,7 +36,7 @@ def main() -> None:
 def _tell(sentence: str, verbose: bool) -> None:
     from assistant.inert import inert
 
-    print(inert(sentence), file=sys.stderr)
+    sys.stderr.write(f"{inert(sentence)}\n")
     if verbose:
         traceback.print_exc()
     sys.exit(1)

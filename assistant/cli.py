@@ -23,7 +23,8 @@ app = typer.Typer(
 )
 
 Corpus = Annotated[
-    Path | None, typer.Option("--corpus", metavar="DIR", help="Folder of sources instead of the alliance debate.", file_okay=False)
+    Path | None,
+    typer.Option("--corpus", metavar="DIR", help="Folder of sources instead of the alliance debate.", file_okay=False),
 ]
 Store = Annotated[
     Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index instead of the one beside the corpus.")
@@ -73,7 +74,9 @@ def ask(
     as_json: Json = False,
     history: Annotated[
         Path | None,
-        typer.Option("--history", metavar="FILE", help='Earlier turns: a JSON list of {"role": "user"|"assistant", "content": …}.'),
+        typer.Option(
+            "--history", metavar="FILE", help='Earlier turns: a JSON list of {"role": "user"|"assistant", "content": …}.'
+        ),
     ] = None,
     corpus: Corpus = None,
     store: Store = None,

@@ -21,7 +21,12 @@ def show_build(events: Iterable[Plan | BuildProgress | Report], *, quiet: bool) 
     console = Console(stderr=True)
     report: Report | None = None
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
     ) as bar:
         tasks = {
             "reading": bar.add_task("Reading documents", total=None),

@@ -51,12 +51,14 @@ def precision(relevant: Sequence[bool]) -> float | None:
     return fmean(relevant) if relevant else None
 
 
-def binary_precision(predicted: Sequence[bool], actual: Sequence[bool]) -> float | None:
-    return precision([truth for guess, truth in zip(predicted, actual, strict=True) if guess])
+def binary_precision(pairs: Sequence[tuple[bool, bool]]) -> float | None:
+    """pairs: (predicted, true). Share of the predicted that are true."""
+    return precision([truth for predicted, truth in pairs if predicted])
 
 
-def binary_recall(predicted: Sequence[bool], actual: Sequence[bool]) -> float | None:
-    return precision([guess for guess, truth in zip(predicted, actual, strict=True) if truth])
+def binary_recall(pairs: Sequence[tuple[bool, bool]]) -> float | None:
+    """pairs: (predicted, true). Share of the true that are predicted."""
+    return precision([predicted for predicted, truth in pairs if truth])
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:

@@ -72,12 +72,8 @@ def summarise(suite: Suite, outcomes: Sequence[Outcome], *, seed: int = SEED) ->
         label: estimate([getattr(outcome.score, name) for outcome in outcomes], seed=seed) for name, label in MEANS.items()
     }
     pairs = [(outcome.score.abstained, not outcome.case.answerable) for outcome in outcomes]
-    for label, statistic in (("abstention precision", binary_precision), ("abstention recall", binary_recall)):
-        measures[label] = estimate_statistic(
-            pairs,
-            lambda sample, statistic=statistic: statistic([pair[0] for pair in sample], [pair[1] for pair in sample]),
-            seed=seed,
-        )
+    measures["abstention precision"] = estimate_statistic(pairs, binary_precision, seed=seed)
+    measures["abstention recall"] = estimate_statistic(pairs, binary_recall, seed=seed)
     seconds = [outcome.score.seconds for outcome in outcomes if outcome.score.seconds is not None]
     return Summary(
         suite=suite.name,

@@ -271,7 +271,5 @@ class _Build:
         for each in waiting:
             document = each.document
             vector_keys = [embedding_key(embedding_text(document.title, chunk)) for chunk in each.chunks]
-            self.store.apply(
-                put=[Entry(document, each.chunks, vector_keys, *each.stamp, tokens=count_tokens(document.text))]
-            )
+            self.store.apply(put=[Entry(document, each.chunks, vector_keys, *each.stamp, tokens=count_tokens(document.text))])
             (self.changed if document.id in self.known else self.added).append(document.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from index.documents import Document, Locator, Voice
 from index.sentences import Span, sentence_spans
@@ -100,16 +100,14 @@ def _pack(
         yield start, end, tokens
 
 
-def _pieces(
-    text: str, spans: Sequence[Span], count_tokens: TokenCounter, room: int
-) -> Iterator[tuple[int, int, int]]:
+def _pieces(text: str, spans: Sequence[Span], count_tokens: TokenCounter, room: int) -> Iterator[tuple[int, int, int]]:
     """Sentences with their tokens; one that is longer than the embedder reads is cut, at white space where there is any.
 
     What stands between two sentences (list markers, rules of dashes) is counted with the sentence after it.
     """
     if not spans:
         return
-    between = [text[left[1] : right[0]] for left, right in zip(spans, spans[1:], strict=False)]
+    between = [text[left[1] : right[0]] for left, right in pairwise(spans)]
     sizes = count_tokens([text[start:end] for start, end in spans])
     gaps = [0, *count_tokens(between)]
     for (start, end), size, gap in zip(spans, sizes, gaps, strict=True):

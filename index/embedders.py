@@ -93,7 +93,7 @@ class SentenceTransformerEmbedder:
 
                 try:
                     tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
-                except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception
+                except Exception as error:
                     raise ModelError(f"the model folder {self._folder} has no readable tokenizer.json.") from error
                 tokenizer.no_truncation()
                 tokenizer.no_padding()
@@ -111,8 +111,8 @@ class SentenceTransformerEmbedder:
                 from sentence_transformers import SentenceTransformer
                 from transformers.utils import logging as transformers_logging
 
-                transformers_logging.set_verbosity_error()
-                transformers_logging.disable_progress_bar()
+                transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+                transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
                 try:
                     self._model = SentenceTransformer(str(self._folder), device="cpu", local_files_only=True)
                 except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import RLock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,11 +106,15 @@ class Ledger:
             connection.execute("PRAGMA foreign_keys=ON")
             return connection
         try:
-            connection = sqlite3.connect(f"{location}?mode=ro", uri=True, check_same_thread=False, isolation_level=None, timeout=30)
+            connection = sqlite3.connect(
+                f"{location}?mode=ro", uri=True, check_same_thread=False, isolation_level=None, timeout=30
+            )
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.OperationalError:
             # A read-only folder: WAL files cannot be made there, and nobody can be writing either.
-            connection = sqlite3.connect(f"{location}?mode=ro&immutable=1", uri=True, check_same_thread=False, isolation_level=None)
+            connection = sqlite3.connect(
+                f"{location}?mode=ro&immutable=1", uri=True, check_same_thread=False, isolation_level=None
+            )
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         return connection
 
@@ -201,16 +206,18 @@ class Ledger:
         rows = self._rows("SELECT record, text, digest FROM documents WHERE id = ?", (document_id,))
         if not rows:
             raise StoreError(f"{document_id} is not in the index any more; ask again, or see: assistant sources")
-        meta = json.loads(str(rows[0][0]))
+        meta: dict[str, Any] = json.loads(str(rows[0][0]))
+        locators = meta.pop("locators")
+        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in meta.items()}
         return Document(
             id=document_id,
             text=str(rows[0][1]),
             digest=str(rows[0][2]),
             locators=tuple(
                 Locator(start, end, label, tuple(headings), Voice(*voice) if voice else None)
-                for start, end, label, headings, voice in meta.pop("locators")
+                for start, end, label, headings, voice in locators
             ),
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in meta.items()},
+            **values,
         )
 
     def chunk_keys(self) -> NDArray[np.int64]:
@@ -272,7 +279,7 @@ class Ledger:
         }
 
     def integrity(self) -> str:
-        """"ok", or what SQLite found wrong."""
+        """ "ok", or what SQLite found wrong."""
         return str(self._rows("PRAGMA quick_check")[0][0])
 
     # -- writing ---------------------------------------------------------------------------------------------------
@@ -297,9 +304,7 @@ class Ledger:
     def put(self, entry: Entry) -> None:
         """Adds a document or replaces its former state, in one transaction."""
         document = entry.document
-        record = {
-            key: value for key, value in asdict(document).items() if key not in ("id", "text", "digest", "locators")
-        } | {
+        record = {key: value for key, value in asdict(document).items() if key not in ("id", "text", "digest", "locators")} | {
             "locators": [
                 [place.start, place.end, place.label, place.headings, _voice(place.voice)] for place in document.locators
             ]
@@ -342,9 +347,7 @@ class Ledger:
     def touch(self, document_id: str, *, size: int, modified: int) -> None:
         """Notes a new time of change of a file whose words are the same."""
         with self._transaction():
-            self._connection.execute(
-                "UPDATE documents SET size = ?, modified = ? WHERE id = ?", (size, modified, document_id)
-            )
+            self._connection.execute("UPDATE documents SET size = ?, modified = ? WHERE id = ?", (size, modified, document_id))
 
     def remove(self, document_id: str) -> None:
         with self._transaction():

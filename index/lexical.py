@@ -126,11 +126,7 @@ class WordIndex:
         if not terms or count < 1:
             return []
         query = tantivy.Query.boolean_query(
-            [
-                (tantivy.Occur.Should, self._term(field, term))
-                for term in terms
-                for field in ("text", "place")
-            ]
+            [(tantivy.Occur.Should, self._term(field, term)) for term in terms for field in ("text", "place")]
         )
         searcher = self._index.searcher()
         hits = searcher.search(query, count, count=False).hits

@@ -10,9 +10,7 @@ from sentencex import get_sentence_boundaries
 Span = tuple[int, int]
 
 # A line that opens a unit of its own: list item, quotation, table row, a blank line; a heading is no sentence at all.
-_UNIT_START = re.compile(
-    r"^[ \t]*(?:(?P<row>\|)|(?:[-*+]|\d{1,9}[.)])[ \t]+|>+[ \t]?|#{1,6}[ \t][^\n]*|$)", re.MULTILINE
-)
+_UNIT_START = re.compile(r"^[ \t]*(?:(?P<row>\|)|(?:[-*+]|\d{1,9}[.)])[ \t]+|>+[ \t]?|#{1,6}[ \t][^\n]*|$)", re.MULTILINE)
 _RULE = re.compile(r"^[\s|:=_*`~-]*$")
 # sentencex splits after these although a sentence goes on.
 _GOES_ON = re.compile(r"(?:\b(?:[A-Z]|No|no|vol|Vol|pp?|doc|ed|eds|Art|Sept?|Stat|cf|e\.g|i\.e|al)\.)\s*$")

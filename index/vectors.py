@@ -63,9 +63,7 @@ class DenseIndex:
     def save(self, folder: Path) -> None:
         """Replaces the file at once: a reader finds the old one or the new one."""
         payload = faiss.serialize_index(self._index).tobytes()
-        header = json.dumps(
-            {**self._origin, "version": self.version, "sha256": hashlib.sha256(payload).hexdigest()}
-        ).encode()
+        header = json.dumps({**self._origin, "version": self.version, "sha256": hashlib.sha256(payload).hexdigest()}).encode()
         temporary = folder / f"{FILE_NAME}.new"
         with temporary.open("wb") as file:
             file.write(header + b"\n" + payload)

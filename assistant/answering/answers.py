@@ -65,6 +65,8 @@ class Answer:
     """What was retrieved, best first."""
     locators: tuple[str, ...]
     """For each passage the locator of its first word."""
+    references: tuple[str, ...]
+    """For each passage its short reference: "Vu 2021, ¶7"."""
     generator: str
     seconds: Mapping[str, float]
     """Stage -> seconds: rewrite, retrieve, answer, total."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from assistant.answering.answers import Answer, Delta, Event, Finished, Found, Rewritten
 from assistant.answering.extractive import GENERATOR, compose
-from assistant.answering.followups import Turn, stand_alone
-from assistant.reader.readings import Reader
+from assistant.answering.followups import Turn, wordings
+from assistant.reader.readings import Asked, Reader
 from assistant.retrieval.retriever import Retriever
 from index.errors import QuestionError
 from index.store import ChunkStore
@@ -41,6 +41,9 @@ class Conversation:
         """Forgets the turns."""
         self._turns = list(history)
 
+    def _last_answer(self) -> str:
+        return next((turn.content for turn in reversed(self._turns) if turn.role == "assistant"), "")
+
     def ask(self, question: str) -> Iterator[Event]:
         """Yields Rewritten (for a follow-up), Found, a Delta for each sentence, and Finished.
 
@@ -48,11 +51,12 @@ class Conversation:
         """
         question = check_question(question)
         started = time.perf_counter()
-        standalone = stand_alone(question, self._turns)
+        queries = wordings(question, self._turns)
+        standalone = queries[0]
         if standalone != question:
             yield Rewritten(standalone)
         rewritten = time.perf_counter()
-        passages = self._retriever.search((standalone, question), self._passages)
+        passages = self._retriever.search(queries, self._passages)
         documents = {name: self.store.document(name) for name in {each.chunk.document_id for each in passages}}
         sources = [documents[each.chunk.document_id] for each in passages]
         # A document that changed between search and reading no longer holds the chunk's words at their place.
@@ -64,11 +68,14 @@ class Conversation:
         passages, sources = [passages[number] for number in kept], [sources[number] for number in kept]
         retrieved = time.perf_counter()
         yield Found(tuple(passages))
-        reading = self._reader.read(question, standalone, passages, sources)
+        reading = self._reader.read(
+            Asked(question, standalone, self._last_answer() if len(queries) > 1 else ""), passages, sources
+        )
         composed = compose(reading, passages, sources, threshold=self._threshold)
         finished = time.perf_counter()
         for sentence in composed.sentences:
             yield Delta(sentence, tuple(composed.citations[marker - 1] for marker in sentence.citations))
+        locators = tuple(source.locator_at(passage.chunk.start).label for passage, source in zip(passages, sources, strict=True))
         answer = Answer(
             question=question,
             standalone_question=standalone,
@@ -79,9 +86,8 @@ class Conversation:
             sentences=composed.sentences,
             citations=composed.citations,
             passages=tuple(passages),
-            locators=tuple(
-                source.locator_at(passage.chunk.start).label for passage, source in zip(passages, sources, strict=True)
-            ),
+            locators=locators,
+            references=tuple(f"{source.cite_as}, {locator}" for source, locator in zip(sources, locators, strict=True)),
             generator=GENERATOR,
             seconds={
                 "rewrite": rewritten - started,

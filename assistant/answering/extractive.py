@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from assistant.answering.answers import Citation, Sentence
 from assistant.answering.citations import cite, holds
-from assistant.reader.readings import Evidence, Reading
+from assistant.reader.readings import GAPS, Evidence, Reading
 from assistant.retrieval.passages import Passage
 from index.documents import Document
 
@@ -19,10 +19,11 @@ _MOST_SENTENCES = 4
 _CLOSE = 0.92
 # From here on two sentences say the same.
 _SAME = 0.82
+# Where the question names several speakers, each is heard, if at all to the point.
+_HEARD = 0.8
 # "special in two ways." announces what the next sentences tell.
 _ANNOUNCES = re.compile(r"\b(two|three|four|five|six)\s+\w+(?:\s+\w+)?\s*[.:]$|:$", re.IGNORECASE)
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
-GAPS = "gaps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,7 @@ class Composed:
     reason: str
 
 
-def compose(
-    reading: Reading, passages: Sequence[Passage], documents: Sequence[Document], *, threshold: float
-) -> Composed:
+def compose(reading: Reading, passages: Sequence[Passage], documents: Sequence[Document], *, threshold: float) -> Composed:
     """threshold: below this confidence the answer is that the sources do not say.
 
     A sentence of a document of kind "gaps" (what the sources do not say) that answers best is itself such an answer,
@@ -49,7 +48,11 @@ def compose(
         nearest = passages[0]
         place = f"{documents[0].cite_as}, {documents[0].locator_at(nearest.chunk.start).label}"
         return Composed(
-            (), (), DO_NOT_SAY, True, f"No passage carries an answer; the nearest is {place} (confidence {reading.confidence:.2f})."
+            (),
+            (),
+            DO_NOT_SAY,
+            True,
+            f"No passage carries an answer; the nearest is {place} (confidence {reading.confidence:.2f}).",
         )
     chosen = reading.evidence[:1] if known_gap else _choose(reading, passages, documents)
     sentences, citations = [], []
@@ -86,6 +89,10 @@ def _choose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
         if all(reading.overlaps[number][other] < _SAME for other in chosen):
             chosen.append(number)
     picked = [reading.evidence[number] for number in chosen]
+    if len(reading.asked_speakers) > 1:
+        for speaker in sorted(reading.asked_speakers - {passages[each.passage].chunk.voice.speaker for each in picked}):
+            heard = (each for each in reading.evidence if passages[each.passage].chunk.voice.speaker == speaker)
+            picked.extend(each for each in [next(heard, None)] if each is not None and each.score >= best.score * _HEARD)
     return _in_reading_order(_with_announced(picked, reading), documents)
 
 

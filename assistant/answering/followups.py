@@ -19,17 +19,18 @@ _POINTING = re.compile(
     r"\b(?:the former|the latter|that (?:one|claim|view|point|argument|answer|treaty))\b",
     re.IGNORECASE,
 )
-_OPENS = re.compile(r"^\s*(?:and|but|so|or|also|then|why\s*\?|how\s*\?|when\s*\?|where\s*\?|who\s*\?|what about|how about)\b", re.IGNORECASE)
+_OPENS = re.compile(
+    r"^\s*(?:and|but|so|or|also|then|why\s*\?|how\s*\?|when\s*\?|where\s*\?|who\s*\?|what about|how about)\b", re.IGNORECASE
+)
 _NAME = re.compile(r"\b(?:[A-Z][\w’'.-]*)(?:\s+(?:of|and the|the|di|de)?\s*[A-Z][\w’'.-]*)*")
 _NOT_NAMES = frozenset(
-    "the a an it he she they this that these those in on at by for from with yes no not and but or so when where who what why how "
-    "which according because since under while after before i we you did does do is are was were has have as if there".split()
+    "the a an it he she they this that these those in on at by for from with yes no not and but or so when where who what why "
+    "how which according because since under while after before i we you did does do is are was were has have as if there".split()
 )
-_MONTHS = frozenset(
-    "january february march april may june july august september october november december".split()
-)
+_MONTHS = frozenset("january february march april may june july august september october november december".split())
 _SHORTEST_STANDALONE = 3
 _MOST_NAMES = 3
+_ANSWER_CHARACTERS = 400
 
 
 def stand_alone(question: str, history: Sequence[Turn]) -> str:
@@ -49,6 +50,15 @@ def stand_alone(question: str, history: Sequence[Turn]) -> str:
     known = " ".join([question, *earlier]).lower()
     names = [name for name in _names(answers[-1] if answers else "") if name.lower() not in known]
     return f"{question} ({'; '.join([*names[:_MOST_NAMES], *earlier])})"
+
+
+def wordings(question: str, history: Sequence[Turn]) -> tuple[str, ...]:
+    """What to search for: the question as it stands alone and, for a follow-up, the question beside the last answer."""
+    standalone = stand_alone(question, history)
+    answers = [turn.content for turn in history if turn.role == "assistant"]
+    if standalone == question or not answers:
+        return (standalone,)
+    return (standalone, f"{question} {answers[-1][:_ANSWER_CHARACTERS]}")
 
 
 def _leans(question: str) -> bool:

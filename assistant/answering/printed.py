@@ -33,13 +33,13 @@ def print_answer(answer: Answer) -> None:
         console.print(Text(f"[{citation.marker}] ", style="cyan"), Text(described(citation)), sep="", soft_wrap=True)
     if answer.abstained and not answer.citations and answer.passages:
         console.print(Text("\nNearest passages:", style="bold"))
-        for passage, locator in list(zip(answer.passages, answer.locators, strict=True))[:_NEAREST]:
+        for passage, reference in list(zip(answer.passages, answer.references, strict=True))[:_NEAREST]:
             words = one_line(passage.chunk.text)
             shown = words if len(words) <= 160 else f"{words[:159]}…"
-            console.print(Text(f"  {one_line(passage.chunk.document_id)}, {one_line(locator)}: {shown}"), soft_wrap=True)
+            console.print(Text(f"  {one_line(reference)}: {shown}"), soft_wrap=True)
 
 
 def described(citation: Citation) -> str:
-    """"Vu 2021, ¶7 · Why There Is No Gulf … · debate/reply.md"."""
+    """ "Vu 2021, ¶7 · Why There Is No Gulf … · debate/reply.md"."""
     parts = [citation.reference, citation.title if citation.title != citation.cite_as else "", citation.document]
     return one_line(" · ".join(part for part in parts if part))

@@ -9,6 +9,9 @@ from typing import Protocol
 from assistant.retrieval.passages import Passage
 from index.documents import Document
 
+GAPS = "gaps"
+"""Kind of a document that lists what the sources do not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -31,8 +34,20 @@ class Reading:
     """How likely it is that the passages answer the question at all, 0 to 1."""
     overlaps: tuple[tuple[float, ...], ...]
     """overlaps[i][j]: how much evidence i and j say the same, -1 to 1."""
+    asked_speakers: frozenset[str] = frozenset()
+    """Speakers among the passages whom the question names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    question: str
+    """As the person put it."""
+    standalone: str
+    """As completed from the conversation; the same for a question that stands alone."""
+    last_answer: str = ""
+    """What a follow-up has just been told, so that it is not told again; empty for a question that stands alone."""
 
 
 class Reader(Protocol):
-    def read(self, question: str, standalone: str, passages: Sequence[Passage], documents: Sequence[Document]) -> Reading:
-        """documents: the document of each passage. standalone: the question as completed from the conversation."""
+    def read(self, asked: Asked, passages: Sequence[Passage], documents: Sequence[Document]) -> Reading:
+        """documents: the document of each passage."""

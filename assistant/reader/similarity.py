@@ -9,28 +9,36 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from assistant.reader.readings import Evidence, Reading
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.reader.readings import GAPS, Asked, Evidence, Reading
 from assistant.retrieval.passages import Passage
 from index.documents import Document
-from index.embedders import Embedder
+from index.embedders import Embedder, Vectors
 from index.lexical import analyse
 from index.sentences import sentence_spans
 from index.store import ChunkStore
 
 # What a sentence's score is made of; each part lies between 0 and 1.
 _SENTENCE_COSINE = 0.5
-_PLACED_COSINE = 0.5
+_PASSAGE_COSINE = 0.3
 _WORDS = 0.2
-_PLACED_WORDS = 0.1
+_PLACED_WORDS = 0.2
 _PASSAGE_RANK = 0.1
 _ASKED_VOICE = 0.1
 _ASKED_KIND_OF_ANSWER = 0.15
-# Maps and timelines repeat what stands elsewhere: the place itself is the better citation.
-_SECOND_HAND = 0.08
-_SECOND_HAND_KINDS = frozenset({"map", "timeline"})
+# Maps and timelines repeat what stands elsewhere, cautions qualify it: the place itself is the better citation.
+_SECOND_HAND = 0.1
+_SECOND_HAND_KINDS = frozenset({"map", "timeline", "caution"})
+# "The sources do not say" must not win over a sentence that answers as well.
+_GAP = 0.05
+# A follow-up asks for more than the words of the last answer.
+_TOLD = 0.3
 
-# confidence = logistic(a + b * best cosine + c * share of the question's rare words found).
-_CONFIDENCE = (-6.0, 7.0, 4.0)
+# confidence = logistic(a + b * best cosine of a passage + c * best cosine of a sentence).
+_CONFIDENCE = (-7.7, 7.5, 4.45)
+_VECTORS_KEPT = 20_000
 
 _MONTH = r"(?:january|february|march|april|may|june|july|august|september|october|november|december)"
 _EXPECTED: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
@@ -53,8 +61,10 @@ class SimilarityReader:
     def __init__(self, embedder: Embedder, store: ChunkStore) -> None:
         self._embedder = embedder
         self._store = store
+        self._vectors: dict[str, NDArray[np.float32]] = {}
 
-    def read(self, question: str, standalone: str, passages: Sequence[Passage], documents: Sequence[Document]) -> Reading:
+    def read(self, asked: Asked, passages: Sequence[Passage], documents: Sequence[Document]) -> Reading:
+        question, standalone = asked.question, asked.standalone
         found = [
             (position, start, end)
             for position, (passage, document) in enumerate(zip(passages, documents, strict=True))
@@ -63,56 +73,58 @@ class SimilarityReader:
         if not found:
             return Reading((), 0.0, ())
         texts = [documents[position].text[start:end] for position, start, end in found]
-        placed = [
-            f"{' · '.join(passages[position].chunk.headings)}: {text}" for (position, _, _), text in zip(found, texts, strict=True)
-        ]
-        wordings = list(dict.fromkeys((standalone, question)))
-        vectors = self._embedder.embed([*wordings, *texts, *placed])
-        asked, said, said_placed = (
-            vectors[: len(wordings)],
-            vectors[len(wordings) : len(wordings) + len(texts)],
-            vectors[len(wordings) + len(texts) :],
-        )
-        cosines = (said @ asked.T).mean(axis=1)
-        placed_cosines = (said_placed @ asked.T).mean(axis=1)
+        said = self._embed(texts)
+        wanted = self._embed(list(dict.fromkeys((standalone, question))))
+        cosines = (said @ wanted.T).mean(axis=1)
         weights = self._store.term_weights(standalone)
         own_weights = {term: weights[term] for term in analyse(question) if term in weights} or weights
-        voices = _asked_voices(standalone, passages)
+        speakers = _asked_speakers(standalone, passages)
+        places = [
+            set(analyse(" ".join((document.title, *passage.chunk.headings))))
+            for passage, document in zip(passages, documents, strict=True)
+        ]
+        # A passage that dense search did not find is no nearer than the last that it did.
+        near = [passage.cosine for passage in passages if passage.cosine is not None]
+        floor = min(near, default=0.0)
         scores = []
         for number, (position, _, _) in enumerate(found):
-            passage, document = passages[position], documents[position]
+            passage, kind = passages[position], documents[position].kind
             terms = set(analyse(texts[number]))
-            placed_terms = terms | set(analyse(f"{document.title} {placed[number]}"))
+            placed = terms | places[position]
             score = (
                 _SENTENCE_COSINE * float(cosines[number])
-                + _PLACED_COSINE * float(placed_cosines[number])
+                + _PASSAGE_COSINE * (floor if passage.cosine is None else passage.cosine)
                 + _WORDS * _share(own_weights, terms)
-                + _PLACED_WORDS * _share(weights, placed_terms)
-                + _PASSAGE_RANK * passage.score / passages[0].score
-                + _PASSAGE_RANK / (1 + position)
+                + _PLACED_WORDS * (_share(own_weights, placed) + _share(weights, placed)) / 2
+                + _PASSAGE_RANK * (passage.score / passages[0].score + 1 / (1 + position))
+                + _ASKED_VOICE * (passage.chunk.voice.speaker in speakers)
+                + _ASKED_KIND_OF_ANSWER * _holds_what_is_asked(question, texts[number])
+                - _SECOND_HAND * (kind in _SECOND_HAND_KINDS)
+                - _GAP * (kind == GAPS)
+                - _TOLD * (" ".join(texts[number].split()) in asked.last_answer)
             )
-            if passage.chunk.voice.speaker in voices:
-                score += _ASKED_VOICE
-            if document.kind in _SECOND_HAND_KINDS:
-                score -= _SECOND_HAND
-            for asks, holds in _EXPECTED:
-                if asks.search(question) and holds.search(texts[number]):
-                    score += _ASKED_KIND_OF_ANSWER
             scores.append(score)
         order = sorted(range(len(found)), key=lambda number: (-scores[number], number))
-        best = max(float(max(cosines)), float(max(placed_cosines)))
-        covered = max(
-            _share(own_weights, set(analyse(f"{document.title} {' '.join(passage.chunk.headings)} {passage.chunk.text}")))
-            for passage, document in zip(passages, documents, strict=True)
-        )
         alike = said @ said.T
+        a, b, c = _CONFIDENCE
         return Reading(
             evidence=tuple(
                 Evidence(found[number][0], found[number][1], found[number][2], texts[number], scores[number]) for number in order
             ),
-            confidence=_logistic(_CONFIDENCE[0] + _CONFIDENCE[1] * best + _CONFIDENCE[2] * covered),
+            confidence=_logistic(a + b * max(near, default=0.0) + c * float((said @ wanted.T).max())),
             overlaps=tuple(tuple(float(alike[left, right]) for right in order) for left in order),
+            asked_speakers=frozenset(speakers),
         )
+
+    def _embed(self, texts: Sequence[str]) -> Vectors:
+        """Sentences come back question after question: their vectors are kept, the oldest go first."""
+        missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        for text, vector in zip(missing, self._embedder.embed(missing), strict=True):
+            self._vectors[text] = vector
+        vectors = np.stack([self._vectors[text] for text in texts])
+        for text in list(self._vectors)[: max(0, len(self._vectors) - _VECTORS_KEPT)]:
+            del self._vectors[text]
+        return vectors
 
 
 def _share(weights: Mapping[str, float], terms: set[str]) -> float:
@@ -121,7 +133,12 @@ def _share(weights: Mapping[str, float], terms: set[str]) -> float:
     return sum(weight for term, weight in weights.items() if term in terms) / total if total else 0.0
 
 
-def _asked_voices(question: str, passages: Sequence[Passage]) -> set[str]:
+def _holds_what_is_asked(question: str, text: str) -> bool:
+    """Whether the question asks for a date or a number and the text holds one."""
+    return any(asks.search(question) and holds.search(text) for asks, holds in _EXPECTED)
+
+
+def _asked_speakers(question: str, passages: Sequence[Passage]) -> set[str]:
     """Speakers among the passages whose name, or its last part, stands in the question."""
     words = set(re.findall(r"\w+", question))
     return {

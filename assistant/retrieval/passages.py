@@ -17,3 +17,5 @@ class Passage:
     """The fused score; higher is better, comparable within one question only."""
     ranks: Mapping[str, int]
     """Stage ("dense", "words") -> rank there, from 1. A stage that did not find the chunk is absent."""
+    cosine: float | None = None
+    """Between question and chunk; None where dense search did not find the chunk."""

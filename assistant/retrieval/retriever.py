@@ -22,13 +22,16 @@ class Retriever:
         """The `count` best passages for a question in one or more wordings; the first wording weighs most."""
         rankings: dict[str, list[int]] = {}
         weights: dict[str, float] = {}
+        cosines: dict[int, float] = {}
         wordings = list(dict.fromkeys(queries))
         for number, (query, vector) in enumerate(zip(wordings, self._embedder.embed(wordings), strict=True), start=1):
             suffix = "" if number == 1 else f", wording {number}"
-            rankings[f"dense{suffix}"] = [hit.key for hit in self._store.dense(vector, _DEPTH)]
+            nearest = self._store.dense(vector, _DEPTH)
+            cosines |= {hit.key: max(hit.score, cosines.get(hit.key, -1.0)) for hit in nearest}
+            rankings[f"dense{suffix}"] = [hit.key for hit in nearest]
             rankings[f"words{suffix}"] = [hit.key for hit in self._store.lexical(query, _DEPTH)]
             weights |= {f"dense{suffix}": 1 / number, f"words{suffix}": 1 / number}
         fused = reciprocal_rank_fusion(rankings, weights)[:count]
         # A chunk that a builder has just replaced is gone from the ledger; the next question finds its successor.
         chunks = self._store.get(each.key for each in fused)
-        return [Passage(chunks[each.key], each.score, each.ranks) for each in fused if each.key in chunks]
+        return [Passage(chunks[each.key], each.score, each.ranks, cosines.get(each.key)) for each in fused if each.key in chunks]

@@ -1,0 +1,303 @@
+"""The terminal chat. Nothing heavy is imported before the first frame; the model loads behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from threading import Event as Flag
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.events import Resize
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Static
+
+from assistant.answering.answers import Delta, Finished, Rewritten
+from assistant.inert import one_line
+from assistant.tui.help_screen import HelpScreen
+from assistant.tui.messages import AnswerEvent, OpenPlace, ShowPlaces, StateChanged, Understood
+from assistant.tui.source_screen import SourceScreen
+from assistant.tui.sources_pane import SourcesPane
+from assistant.tui.transcript import Transcript, Turn
+from index.errors import AssistantError
+
+if TYPE_CHECKING:
+    from assistant.answering.conversation import Conversation
+    from assistant.assembly import Assistant
+
+_WIDE = 100
+_WELCOME = (
+    "Ask who says what in the debate between Khang Vu and Ngo Di Lan, and where it stands. For example:\n\n"
+    "  Why does Lan doubt that the 1977 treaty is an alliance?\n"
+    "  How many Vietnamese troops were in Laos in the late 1970s?\n"
+    "  Compare how Taipei and Beijing presented their ties with Washington.\n\n"
+    "Each sentence of an answer is quoted from a source. Click its number, or press Ctrl+O, to see the words in their place."
+)
+_WELCOME_ELSEWHERE = (
+    "Ask what the sources say, and who says it.\n\n"
+    "Each sentence of an answer is quoted from a source. Click its number, or press Ctrl+O, to see the words in their place."
+)
+
+
+class ChatApp(App[None]):
+    """given: settings from the command line."""
+
+    TITLE = "Alliance Assistant"
+    CSS_PATH = "assistant.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1", "help", "Keys", priority=True),
+        Binding("ctrl+n", "new", "New conversation", priority=True),
+        Binding("ctrl+o", "sources", "Sources", priority=True),
+        Binding("f5", "update_index", "Update index"),
+        Binding("escape", "to_question", "Back to the question", show=False),
+        Binding("ctrl+q", "quit", "Quit", priority=True),
+        *(
+            Binding(f"alt+{number}", f"open({number})", f"Open source {number}", show=False, priority=True)
+            for number in range(1, 10)
+        ),
+    ]
+
+    def __init__(self, given: Mapping[str, Path | None]) -> None:
+        super().__init__()
+        self._given = given
+        self._assistant: Assistant | None = None
+        self._conversation: Conversation | None = None
+        self._asked = 0
+        self._answering: int | None = None
+        self._held_question: str | None = None
+        self._quitting = Flag()
+
+    def compose(self) -> ComposeResult:
+        yield Static("Alliance Assistant · starting", markup=False, id="state")
+        with Horizontal(id="desk"):
+            with Transcript(id="transcript"):
+                yield Static(_WELCOME_ELSEWHERE if self._given.get("corpus") else _WELCOME, markup=False, id="welcome")
+            yield SourcesPane(id="sources")
+        yield Input(placeholder="Ask the sources", id="question")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        self.query_one("#question").focus()
+        # Let the first frame be drawn, then load.
+        self.call_after_refresh(self._load_assistant)
+
+    @on(Resize)
+    def fold(self, event: Resize) -> None:
+        self.screen_stack[0].set_class(event.size.width < _WIDE, "narrow")
+        self.screen_stack[0].set_class(event.size.height < 16, "low")
+
+    # -- loading and building ----------------------------------------------------------------------------------------
+
+    @work(thread=True, exclusive=True, group="load")
+    def _load_assistant(self) -> None:
+        try:
+            self._tell("loading settings")
+            from assistant.settings import load_settings
+
+            settings = load_settings(self._given)
+            from assistant.assembly import Assistant, is_built
+
+            if not is_built(settings):
+                self._build()
+            self._tell("loading the model")
+            assistant = Assistant(settings)
+            assistant.warm()
+            self._assistant, self._conversation = assistant, assistant.converse()
+            self._tell_ready()
+        except AssistantError as error:
+            self.post_message(StateChanged(str(error), failed=True))
+        except Exception as error:  # noqa: BLE001 - a worker's fault must be seen, not end the app
+            self.post_message(StateChanged(f"a fault of the program: {type(error).__name__}: {error}", failed=True))
+
+    @work(thread=True, exclusive=True, group="load")
+    def action_update_index(self) -> None:
+        """Brings the index up to date; asking goes on meanwhile."""
+        if self._assistant is None:
+            return
+        try:
+            self._build()
+            self._tell_ready()
+        except AssistantError as error:
+            self.post_message(StateChanged(str(error), ready=True, failed=True))
+
+    def _build(self) -> None:
+        from assistant.assembly import build_index
+        from assistant.settings import load_settings
+        from index.build import Progress, Report
+
+        for event in build_index(load_settings(self._given)):
+            if self._quitting.is_set():
+                return
+            if isinstance(event, Progress):
+                self._tell(f"building the index: {event.stage} {event.done} of {event.total}")
+            elif isinstance(event, Report):
+                for sentence in (*event.failed, *event.warnings)[:3]:
+                    self.call_from_thread(self.notify, one_line(sentence), severity="warning", timeout=15, markup=False)
+
+    def _tell(self, words: str) -> None:
+        self.post_message(StateChanged(words, ready=self._assistant is not None))
+
+    def _tell_ready(self) -> None:
+        assistant = self._assistant
+        if assistant is None:
+            return
+        counts = assistant.store.ledger.counts()
+        words = f"ready · {counts['documents']} documents, {counts['chunks']} passages"
+        drift = assistant.drift()
+        if drift is None:
+            words += " · the corpus folder is gone"
+        elif not drift.is_empty:
+            words += " · the corpus has changed, F5 updates the index"
+        self.post_message(StateChanged(words, ready=True))
+
+    @on(StateChanged)
+    def show_state(self, message: StateChanged) -> None:
+        state = self.query_one("#state", Static)
+        sign = "✗" if message.failed else "●" if message.ready else "○"
+        state.update(Content(f"{sign} Alliance Assistant · {one_line(message.words)}"))
+        state.set_class(message.failed, "failed")
+        if message.failed:
+            self.notify(one_line(message.words), severity="error", timeout=30, markup=False)
+        if self._conversation is not None and self._held_question is not None:
+            question, self._held_question = self._held_question, None
+            self._answer(self._asked, question)
+        elif message.failed and self._held_question is not None:
+            self._held_question = None
+            self.post_message(AnswerEvent(self._asked, message.words))
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    @on(Input.Submitted, "#question")
+    async def ask(self, event: Input.Submitted) -> None:
+        question = event.value.strip()
+        if not question:
+            return
+        if self._answering is not None or self._held_question is not None:
+            self.notify("One question at a time; the last one is still being answered.", timeout=4)
+            return
+        event.input.clear()
+        self.query_one("#welcome").display = False
+        self._asked += 1
+        turn = Turn(self._asked, question)
+        transcript = self.query_one(Transcript)
+        await transcript.mount(turn)
+        transcript.scroll_end(animate=False)
+        if self._conversation is None:
+            # Asked before the model is there: answered as soon as it is.
+            self._held_question = question
+        else:
+            self._answer(self._asked, question)
+
+    @work(thread=True, group="ask")
+    def _answer(self, number: int, question: str) -> None:
+        conversation = self._conversation
+        if conversation is None:
+            return
+        self._answering = number
+        try:
+            for event in conversation.ask(question):
+                if self._answering != number:
+                    return
+                if isinstance(event, Rewritten):
+                    self.post_message(Understood(number, event.standalone_question))
+                elif isinstance(event, Delta):
+                    self.post_message(AnswerEvent(number, event))
+                elif isinstance(event, Finished):
+                    self.post_message(AnswerEvent(number, event.answer))
+        except AssistantError as error:
+            self.post_message(AnswerEvent(number, str(error)))
+        except Exception as error:  # noqa: BLE001 - a worker's fault must be seen, not end the app
+            self.post_message(AnswerEvent(number, f"a fault of the program: {type(error).__name__}: {error}"))
+        finally:
+            if self._answering == number:
+                self._answering = None
+
+    @on(Understood)
+    def show_understood(self, message: Understood) -> None:
+        turn = self.query_one(Transcript).turn(message.number)
+        if turn is not None:
+            turn.understood(message.standalone_question)
+
+    @on(AnswerEvent)
+    async def show_answer(self, message: AnswerEvent) -> None:
+        turn = self.query_one(Transcript).turn(message.number)
+        if turn is None:
+            return
+        if isinstance(message.event, Delta):
+            await turn.add(message.event)
+        elif isinstance(message.event, str):
+            await turn.fail(message.event)
+        else:
+            await turn.finish(message.event)
+        # The question stays in view above a long answer.
+        self.call_after_refresh(self.query_one(Transcript).scroll_to_widget, turn, animate=False, top=True)
+
+    @on(ShowPlaces)
+    async def show_places(self, message: ShowPlaces) -> None:
+        await self.query_one(SourcesPane).show(message.places, message.title)
+
+    @on(OpenPlace)
+    def open_place(self, message: OpenPlace) -> None:
+        if self._assistant is not None and not isinstance(self.screen, SourceScreen):
+            self.push_screen(SourceScreen(message.places, message.index, self._assistant.store.document))
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    async def action_new(self) -> None:
+        """A new conversation: the transcript is cleared and follow-ups lean on nothing."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self._answering = self._held_question = None
+        if self._assistant is not None:
+            self._conversation = self._assistant.converse()
+        await self.query_one(Transcript).query(Turn).remove()
+        await self.query_one(SourcesPane).show([], "Sources")
+        self.query_one("#welcome").display = True
+        self.action_to_question()
+
+    def action_sources(self) -> None:
+        """Goes to the sources pane, unfolding it where the terminal is narrow."""
+        if len(self.screen_stack) > 1:
+            return
+        pane = self.query_one(SourcesPane)
+        if pane.has_class("unfolded"):
+            self.action_to_question()
+        else:
+            pane.add_class("unfolded")
+            pane.focus_list()
+
+    def action_to_question(self) -> None:
+        self.query_one(SourcesPane).remove_class("unfolded")
+        self.query_one("#question").focus()
+
+    def action_open(self, number: int) -> None:
+        turns = list(self.query(Turn))
+        if turns and 0 < number <= len(turns[-1].places):
+            self.post_message(OpenPlace(turns[-1].places, number - 1))
+
+    def action_help(self) -> None:
+        if isinstance(self.screen, HelpScreen):
+            self.pop_screen()
+            return
+        keys: dict[str, str] = {}
+        for active in self.screen.active_bindings.values():
+            ours = active.node in (self, self.screen) and not active.binding.key.startswith("alt+")
+            if ours and active.binding.description and active.enabled:
+                keys.setdefault(active.binding.description, self.get_key_display(active.binding))
+        keys["Open source 1 to 9 of the last answer"] = "alt+1 … alt+9"
+        self.push_screen(HelpScreen([(key, words) for words, key in keys.items()]))
+
+    async def action_quit(self) -> None:
+        self._quitting.set()
+        self._answering = None
+        self.exit()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        yield from super().get_system_commands(screen)
+        yield SystemCommand("New conversation", "Clear the transcript and begin again", self.action_new)
+        yield SystemCommand("Sources", "Go to the sources of the last answer", self.action_sources)
+        yield SystemCommand("Update index", "Bring the index up to date with the corpus", self.action_update_index)

@@ -1,0 +1,117 @@
+"""The conversation: questions, and answers as streamed Markdown with numbered citations."""
+
+from __future__ import annotations
+
+from markdown_it import MarkdownIt
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.events import DescendantFocus
+from textual.widget import Widget
+from textual.widgets import Markdown, Static
+
+from assistant.answering.answers import Answer, Delta
+from assistant.inert import inert, markdown_literal
+from assistant.tui.messages import OpenPlace, Place, ShowPlaces, places_of
+
+_LINK = "cite:"
+
+
+class Question(Static):
+    def __init__(self, words: str) -> None:
+        super().__init__(Content(inert(words)), markup=False)
+
+
+class Turn(Widget):
+    """A question, how it was understood, and its answer."""
+
+    DEFAULT_CSS = "Turn { height: auto; }"
+
+    def __init__(self, number: int, question: str) -> None:
+        super().__init__()
+        self.number = number
+        self.places: list[Place] = []
+        self._question = question
+        self._source = ""
+        # CommonMark without links from bare addresses: what a source says is shown, never followed.
+        self._body = Markdown("", parser_factory=lambda: MarkdownIt("commonmark"), open_links=False)
+
+    def compose(self) -> ComposeResult:
+        yield Question(self._question)
+        yield Static("", markup=False, classes="understood")
+        yield self._body
+        yield Static("Looking through the sources…", markup=False, classes="pending")
+        yield Static("", markup=False, classes="measured")
+
+    def understood(self, standalone_question: str) -> None:
+        line = self.query_one(".understood", Static)
+        line.update(Content(f"understood as: {inert(standalone_question)}"))
+        line.display = True
+
+    async def add(self, delta: Delta) -> None:
+        """Shows one more sentence."""
+        text = markdown_literal(delta.sentence.text)
+        voice = f"**{markdown_literal(str(delta.citations[0].voice))}:** " if delta.citations else ""
+        marks = "".join(f" {_mark(citation.marker)}" for citation in delta.citations)
+        doubt = "" if delta.sentence.support == "verified" else f" *({delta.sentence.support})*"
+        await self._append(f"{voice}{text}{marks}{doubt}\n\n")
+
+    async def finish(self, answer: Answer) -> None:
+        self.query_one(".pending", Static).display = False
+        self.places = places_of(answer)
+        if answer.abstained:
+            said = f"**{markdown_literal(answer.short)}** {markdown_literal(answer.reason)}\n\n{self._source}"
+            if not answer.citations:
+                said += "".join(
+                    f"{_mark(place.number)} {markdown_literal(place.reference)}: {markdown_literal(_shortened(place.quote))}\n\n"
+                    for place in self.places
+                )
+            await self._body.update(said)
+        self.query_one(".measured", Static).update(
+            Content(f"confidence {answer.confidence:.2f} · {answer.generator} · {answer.seconds['total']:.1f} s")
+        )
+        self.query_one(".measured", Static).display = True
+        self.post_message(ShowPlaces(self.places, _title(answer)))
+
+    async def fail(self, sentence: str) -> None:
+        pending = self.query_one(".pending", Static)
+        pending.update(Content(f"✗ {inert(sentence)}"))
+        pending.set_classes("failed")
+
+    async def _append(self, markdown: str) -> None:
+        self._source += markdown
+        await self._body.append(markdown)
+
+    @on(Markdown.LinkClicked)
+    def follow(self, event: Markdown.LinkClicked) -> None:
+        event.stop()
+        number = event.href.removeprefix(_LINK)
+        for index, place in enumerate(self.places):
+            if str(place.number) == number:
+                self.post_message(OpenPlace(self.places, index))
+
+    @on(DescendantFocus)
+    def show_own_places(self) -> None:
+        if self.places:
+            self.post_message(ShowPlaces(self.places, f"Sources of answer {self.number}"))
+
+
+class Transcript(VerticalScroll):
+    """All turns, the newest at the end and in view."""
+
+    def turn(self, number: int) -> Turn | None:
+        return next((turn for turn in self.query(Turn) if turn.number == number), None)
+
+
+def _mark(number: int) -> str:
+    return f"[\\[{number}\\]]({_LINK}{number})"
+
+
+def _shortened(text: str, longest: int = 160) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= longest else f"{words[: longest - 1]}…"
+
+
+def _title(answer: Answer) -> str:
+    return "Sources" if answer.citations else "Nearest passages"
