@@ -35,7 +35,8 @@ class Citation:
 
     @property
     def reference(self) -> str:
-        return f"{self.cite_as}, {self.locator}"
+        """ "Vu 2021, ¶7"; a digest says that it is one, for its words are not the author's own."""
+        return f"{self.cite_as}, {self.locator}{' (digest)' if self.kind == 'digest' else ''}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import Event as Flag
@@ -30,16 +31,21 @@ if TYPE_CHECKING:
     from assistant.assembly import Assistant
 
 _WIDE = 100
+_HIGH = 20
+# A number alone, with or without its brackets, asks for that source of the last answer.
+_SOURCE_NUMBER = re.compile(r"\[?(\d{1,2})\]?")
 _WELCOME = (
     "Ask who says what in the debate between Khang Vu and Ngo Di Lan, and where it stands. For example:\n\n"
     "  Why does Lan doubt that the 1977 treaty is an alliance?\n"
     "  How many Vietnamese troops were in Laos in the late 1970s?\n"
-    "  Compare how Taipei and Beijing presented their ties with Washington.\n\n"
-    "Each sentence of an answer is quoted from a source. Click its number, or press Ctrl+O, to see the words in their place."
+    "  Do Vu and Lan agree on how to define an alliance?\n\n"
+    "Each sentence of an answer is quoted from a source. To see the words in their place click the number in brackets, type "
+    "the number and Enter, or press Ctrl+O."
 )
 _WELCOME_ELSEWHERE = (
     "Ask what the sources say, and who says it.\n\n"
-    "Each sentence of an answer is quoted from a source. Click its number, or press Ctrl+O, to see the words in their place."
+    "Each sentence of an answer is quoted from a source. To see the words in their place click the number in brackets, type "
+    "the number and Enter, or press Ctrl+O."
 )
 
 
@@ -55,10 +61,6 @@ class ChatApp(App[None]):
         Binding("f5", "update_index", "Update index"),
         Binding("escape", "to_question", "Back to the question", show=False),
         Binding("ctrl+q", "quit", "Quit", priority=True),
-        *(
-            Binding(f"alt+{number}", f"open({number})", f"Open source {number}", show=False, priority=True)
-            for number in range(1, 10)
-        ),
     ]
 
     def __init__(self, given: Mapping[str, Path | None]) -> None:
@@ -87,8 +89,9 @@ class ChatApp(App[None]):
 
     @on(Resize)
     def fold(self, event: Resize) -> None:
-        self.screen_stack[0].set_class(event.size.width < _WIDE, "narrow")
-        self.screen_stack[0].set_class(event.size.height < 16, "low")
+        for screen in self.screen_stack:
+            screen.set_class(event.size.width < _WIDE, "narrow")
+            screen.set_class(event.size.height < _HIGH, "low")
 
     # -- loading and building ----------------------------------------------------------------------------------------
 
@@ -176,6 +179,11 @@ class ChatApp(App[None]):
         question = event.value.strip()
         if not question:
             return
+        number = _SOURCE_NUMBER.fullmatch(question)
+        if number:
+            event.input.clear()
+            self._open_number(int(number[1]))
+            return
         if self._answering is not None or self._held_question is not None:
             self.notify("One question at a time; the last one is still being answered.", timeout=4)
             return
@@ -191,6 +199,14 @@ class ChatApp(App[None]):
             self._held_question = question
         else:
             self._answer(self._asked, question)
+
+    def _open_number(self, number: int) -> None:
+        turns = list(self.query(Turn))
+        places = turns[-1].places if turns else []
+        if 0 < number <= len(places):
+            self.post_message(OpenPlace(places, number - 1))
+        else:
+            self.notify(f"The last answer has no source {number}.", timeout=4)
 
     @work(thread=True, group="ask")
     def _answer(self, number: int, question: str) -> None:
@@ -243,7 +259,10 @@ class ChatApp(App[None]):
     @on(OpenPlace)
     def open_place(self, message: OpenPlace) -> None:
         if self._assistant is not None and not isinstance(self.screen, SourceScreen):
-            self.push_screen(SourceScreen(message.places, message.index, self._assistant.store.document))
+            screen = SourceScreen(message.places, message.index, self._assistant.store.document)
+            screen.set_class(self.size.width < _WIDE, "narrow")
+            screen.set_class(self.size.height < _HIGH, "low")
+            self.push_screen(screen)
 
     # -- keys --------------------------------------------------------------------------------------------------------
 
@@ -263,21 +282,15 @@ class ChatApp(App[None]):
         """Goes to the sources pane, unfolding it where the terminal is narrow."""
         if len(self.screen_stack) > 1:
             return
-        pane = self.query_one(SourcesPane)
-        if pane.has_class("unfolded"):
+        if self.screen.has_class("unfolded"):
             self.action_to_question()
         else:
-            pane.add_class("unfolded")
-            pane.focus_list()
+            self.screen.add_class("unfolded")
+            self.query_one(SourcesPane).focus_list()
 
     def action_to_question(self) -> None:
-        self.query_one(SourcesPane).remove_class("unfolded")
+        self.screen.remove_class("unfolded")
         self.query_one("#question").focus()
-
-    def action_open(self, number: int) -> None:
-        turns = list(self.query(Turn))
-        if turns and 0 < number <= len(turns[-1].places):
-            self.post_message(OpenPlace(turns[-1].places, number - 1))
 
     def action_help(self) -> None:
         if isinstance(self.screen, HelpScreen):
@@ -285,10 +298,8 @@ class ChatApp(App[None]):
             return
         keys: dict[str, str] = {}
         for active in self.screen.active_bindings.values():
-            ours = active.node in (self, self.screen) and not active.binding.key.startswith("alt+")
-            if ours and active.binding.description and active.enabled:
+            if active.node in (self, self.screen) and active.binding.description and active.enabled:
                 keys.setdefault(active.binding.description, self.get_key_display(active.binding))
-        keys["Open source 1 to 9 of the last answer"] = "alt+1 … alt+9"
         self.push_screen(HelpScreen([(key, words) for words, key in keys.items()]))
 
     async def action_quit(self) -> None:

@@ -25,6 +25,6 @@ class HelpScreen(ModalScreen[None]):
         lines: list[str | tuple[str, str]] = [("Keys\n\n", "bold")]
         for key, words in self._keys:
             lines += [(f"{key:>{width}}", "bold"), f"  {words}\n"]
-        lines.append("\nClick a number in brackets to open its source. Esc closes this sheet.")
+        lines.append("\nTo open a source click its number in brackets, or type the number and Enter.\nEsc closes this sheet.")
         with VerticalScroll(id="help"):
             yield Static(Content.assemble(*lines), markup=False)

@@ -81,10 +81,17 @@ class SourceScreen(Screen[None]):
             rows.append(Static(f"… {len(document.locators) - last} places below; m shows more", markup=False, classes="elided"))
         await body.mount_all(rows)
         body.focus()
+        if in_place and here:
+            self.call_after_refresh(self._scroll_to_words, place, document.locators[here[0]])
+
+    def _scroll_to_words(self, place: Place, locator: Locator) -> None:
+        """Brings the cited words to the middle of the screen, also within a paragraph taller than the screen."""
+        body = self.query_one("#source-text", VerticalScroll)
         for row in body.query(".cited"):
-            # After the layout is known, so that the words are in the middle of the screen.
-            self.call_after_refresh(body.scroll_to_widget, row, animate=False, center=True)
-            break
+            share = (place.start - locator.start) / max(1, min(locator.end - locator.start, _LONGEST_PARAGRAPH))
+            line = row.virtual_region.y + int(row.virtual_region.height * min(share, 1.0))
+            body.scroll_to(y=max(0, line - body.size.height // 2), animate=False)
+            return
 
 
 def _heading(document: Document, place: Place, at: int, total: int, in_place: bool) -> Content:

@@ -1,0 +1,50 @@
+# Two commands do it all: `make chat` and `make test`. Everything is installed into .venv beside this file.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: chat test check format eval screenshot clean
+
+chat: $(VENV)/installed .index/ledger.db
+	@$(BIN)/assistant
+
+# Built once; later changes of the corpus are told in the chat (F5) and taken in by `assistant index`.
+.index/ledger.db: | $(VENV)/installed
+	@$(BIN)/assistant index
+
+test: $(VENV)/installed-for-tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed-for-tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-for-tests
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+eval: $(VENV)/installed
+	@$(BIN)/assistant eval alliance
+
+# The pictures of docs/, made by the program itself.
+screenshot: $(VENV)/installed
+	$(BIN)/python docs/screenshot.py
+
+clean:
+	rm -rf $(VENV) .index build dist
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (once, a few minutes) …"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 chat")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# torch first and exactly: that takes the CPU build where one is provided.
+	@$(PIP) torch==2.13.0
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/installed-for-tests: $(VENV)/installed
+	@$(PIP) -e '.[test]'
+	@touch $@
