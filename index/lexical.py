@@ -104,7 +104,8 @@ class WordIndex:
         """Removes chunks by key, adds (key, place, text)."""
         writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=1)
         for key in remove:
-            writer.delete_documents_by_term("key", int(key))
+            # By query: deletion by term takes a Python number for a signed one and finds nothing.
+            writer.delete_documents_by_query(tantivy.Query.term_query(self._schema, "key", int(key)))
         for key, place, text in add:
             document = tantivy.Document()
             document.add_unsigned("key", int(key))

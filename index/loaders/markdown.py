@@ -19,6 +19,7 @@ from index.loaders.text import paragraph_locators, title_from_path
 from index.voices import parse_voice
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<yaml>.*?)^---[ \t]*(?:\n|\Z)\n*", re.DOTALL | re.MULTILINE)
+_KEY = re.compile(r"\s*(?:#.*\s+)*[\w-]+\s*:", re.ASCII)
 _PARAGRAPH_HEADING = re.compile(r"^¶\s*(\d+)\b")
 _VOICE_MARK = " · "
 _TEXT_KEYS = ("title", "publisher", "url", "kind", "digest_of", "cite_as", "published")
@@ -52,7 +53,8 @@ def load_markdown(document_id: str, text: str, digest: str) -> Document:
 
 def _front_matter(document_id: str, text: str) -> tuple[dict[str, Any], str]:
     match = _FRONT_MATTER.match(text)
-    if not match:
+    if not match or not _KEY.match(match["yaml"]):
+        # A text that merely opens with a ruled-off passage has no front matter.
         return {}, text
     try:
         loaded = yaml.safe_load(match["yaml"])
@@ -61,7 +63,6 @@ def _front_matter(document_id: str, text: str) -> tuple[dict[str, Any], str]:
         where = f" at line {mark.line + 2}" if mark else ""
         raise CorpusError(f"{document_id}: the front matter is not valid YAML{where}; mend it or remove it.") from error
     if not isinstance(loaded, dict):
-        # A text that merely opens with a ruled-off passage has no front matter.
         return {}, text
     meta: dict[str, Any] = {}
     for key in _TEXT_KEYS:

@@ -30,7 +30,9 @@ def title_from_path(document_id: str) -> str:
 
 def paragraph_locators(text: str, start: int, end: int, headings: tuple[str, ...] = ()) -> tuple[Locator, ...]:
     """¶1, ¶2, … tiling `text[start:end]`; the blank lines belong to the paragraph before them."""
-    starts = [start] if end > start else []
+    if end <= start:
+        return ()
+    starts = [start]
     for gap in _GAP.finditer(text, start, end):
         broken = _BROKEN.search(text, max(start, gap.start() - 80), gap.start()) and text[gap.end() : gap.end() + 1].islower()
         if text[starts[-1] : gap.start()].strip() and gap.end() < end and not broken:

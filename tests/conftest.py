@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from assistant.assembly import Assistant
+from assistant.settings import Settings
+from index.build import Report, build
+from index.embedders import Embedder, SentenceTransformerEmbedder
+from index.settings import IndexSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+RIVERS = """---
+title: The River Treaty
+authors: [Ada Moreno]
+published: 1999-05-01
+publisher: Journal of Rivers
+kind: digest
+digest_of: a made-up article, for tests
+---
+
+## ¶1 · Ada Moreno
+
+Moreno says that the river treaty was signed in Basel on 4 March 1961. The treaty binds both banks to share the water.
+
+## ¶2 · Jonas Keller, as reported by Ada Moreno
+
+Keller doubts that the river treaty is fair, because the upper bank holds all the dams.
+
+## ¶3 · Ada Moreno
+
+Moreno answers that 250 engineers inspect the dams every spring.
+"""
+
+BREAD = "Rye bread needs a sour starter.\n\nThe oven must reach 250 degrees before the loaf goes in.\n"
+
+
+@pytest.fixture(scope="session")
+def embedder() -> SentenceTransformerEmbedder:
+    """The real bundled model, loaded once."""
+    return SentenceTransformerEmbedder()
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    (folder / "rivers.md").write_text(RIVERS, encoding="utf-8")
+    (folder / "bread.txt").write_text(BREAD, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def settings(corpus: Path, tmp_path: Path) -> IndexSettings:
+    return IndexSettings(corpus=corpus, added=corpus / "added", store=tmp_path / "store")
+
+
+def run_build(settings: IndexSettings, embedder: Embedder, **options: bool) -> Report:
+    """Runs a build to its end and gives its report."""
+    *_, last = build(settings, embedder, **options)
+    assert isinstance(last, Report)
+    return last
+
+
+@pytest.fixture(scope="session")
+def debate_store(tmp_path_factory: pytest.TempPathFactory, embedder: SentenceTransformerEmbedder) -> Path:
+    """The store of the corpus that ships, built once for all tests."""
+    store = tmp_path_factory.mktemp("debate") / "store"
+    corpus = ROOT / "corpus"
+    run_build(IndexSettings(corpus=corpus, added=tmp_path_factory.mktemp("none"), store=store), embedder)
+    return store
+
+
+@pytest.fixture(scope="session")
+def debate(debate_store: Path) -> Iterator[Assistant]:
+    assistant = Assistant(Settings(store=debate_store))
+    yield assistant
+    assistant.close()
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Runs `assistant …` as a person would, in a folder and a home of its own."""
+
+    def run(
+        *arguments: str | Path, stdin: str = "", environment: Mapping[str, str] | None = None, powerless: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        home = tmp_path / "home"
+        home.mkdir(exist_ok=True)
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("ASSISTANT_", "XDG_"))}
+        # Root may write anywhere; without this power a read-only folder is read-only for root too.
+        drop = ["setpriv", "--bounding-set", "-dac_override", "--inh-caps", "-dac_override"] if powerless and os.geteuid() == 0 else []
+        if drop and shutil.which("setpriv") is None:
+            pytest.skip("running as root without setpriv: nothing is read-only")
+        return subprocess.run(
+            [*drop, sys.executable, "-m", "assistant", *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            cwd=home,
+            env={**clean, "HOME": str(home), "COLUMNS": "100", "NO_COLOR": "1", **(environment or {})},
+            timeout=300,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,171 @@
+"""What every ChunkStore promises, checked against exact references."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index.chunks import Chunk, embedding_key
+from index.documents import Document, Locator, Voice
+from index.errors import StoreError
+from index.ledger import Entry
+from index.lexical import analyse
+from index.store import LocalStore, built_with
+
+DIMENSIONS = 16
+WORDS = ["treaty", "river", "alliance", "border", "dam", "army", "water", "north", "south", "bank"]
+
+
+def entry(store: LocalStore, name: str, texts: list[str], seed: int) -> tuple[Entry, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    vectors = generator.normal(size=(len(texts), DIMENSIONS)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    body = "\n\n".join(texts)
+    chunks, at = [], 0
+    for number, text in enumerate(texts):
+        at = body.index(text, at)
+        chunks.append(Chunk(f"{name}#{number}", name, (), text, at, at + len(text), len(text.split()), Voice("A", "B")))
+        at += len(text)
+    keys = [embedding_key(f"{name} {number} {seed}") for number in range(len(texts))]
+    store.ledger.put_vectors("model:1", dict(zip(keys, vectors, strict=True)))
+    document = Document(name, name, body, f"{name}{seed}", (Locator(0, len(body), "¶1", (), Voice("A", "B")),))
+    return Entry(document, chunks, keys, size=1, modified=1, tokens=1), vectors
+
+
+def texts_of(seed: int, count: int) -> list[str]:
+    generator = np.random.default_rng(seed)
+    return [" ".join(generator.choice(WORDS, size=generator.integers(3, 9))) + f" mark{seed}x{number}." for number in range(count)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LocalStore]:
+    opened = LocalStore(tmp_path / "store", writable=True)
+    opened.ledger.set_meta(built_with("model:1", DIMENSIONS, 200))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def filled(store: LocalStore) -> tuple[LocalStore, dict[str, np.ndarray]]:
+    vectors: dict[str, np.ndarray] = {}
+    for seed in range(5):
+        made, rows = entry(store, f"d{seed}", texts_of(seed, 8), seed)
+        store.apply(put=[made])
+        vectors |= {chunk.id: row for chunk, row in zip(made.chunks, rows, strict=True)}
+    store.derive()
+    return store, vectors
+
+
+def test_dense_search_gives_the_exact_cosines_in_order(filled: tuple[LocalStore, dict[str, np.ndarray]]) -> None:
+    store, vectors = filled
+    query = np.random.default_rng(99).normal(size=DIMENSIONS).astype(np.float32)
+    query /= np.linalg.norm(query)
+    exact = sorted(((float(vector @ query), name) for name, vector in vectors.items()), reverse=True)[:10]
+    hits = store.dense(query, 10)
+    chunks = store.get(hit.key for hit in hits)
+    assert [chunks[hit.key].id for hit in hits] == [name for _, name in exact]
+    assert [hit.score for hit in hits] == pytest.approx([score for score, _ in exact], abs=1e-5)
+
+
+def test_word_search_gives_bm25_in_order(filled: tuple[LocalStore, dict[str, np.ndarray]]) -> None:
+    store, vectors = filled
+    chunks = {chunk.id: chunk for chunk in store.get(store.ledger.chunk_keys()).values()}
+    bags = {name: Counter(analyse(chunk.text)) for name, chunk in chunks.items()}
+    average = sum(sum(bag.values()) for bag in bags.values()) / len(bags)
+    query = "alliance dam"
+
+    def bm25(bag: Counter[str]) -> float:
+        total = 0.0
+        for term in analyse(query):
+            frequency = sum(term in other for other in bags.values())
+            weight = math.log(1 + (len(bags) - frequency + 0.5) / (frequency + 0.5))
+            total += weight * bag[term] * 2.2 / (bag[term] + 1.2 * (0.25 + 0.75 * sum(bag.values()) / average))
+        return total
+
+    exact = {name: bm25(bag) for name, bag in bags.items() if bm25(bag) > 0}
+    hits = store.lexical(query, 100)
+    found = store.get(hit.key for hit in hits)
+    assert {found[hit.key].id for hit in hits} == set(exact)
+    assert [hit.score for hit in hits] == pytest.approx(sorted(exact.values(), reverse=True), rel=0.02)
+
+
+def test_a_changed_document_is_found_only_as_it_is_now(filled: tuple[LocalStore, dict[str, np.ndarray]]) -> None:
+    store, _ = filled
+    made, rows = entry(store, "d2", ["A wholly new sentence about glaciers."], seed=77)
+    before = store.version
+    store.apply(put=[made])
+    assert store.version > before
+    assert [store.get([hit.key])[hit.key].text for hit in store.lexical("glaciers", 5)] == ["A wholly new sentence about glaciers."]
+    assert store.lexical("mark2x0", 5) == []
+    assert store.dense(rows[0], 1)[0].score == pytest.approx(1.0, abs=1e-5)
+    assert len(store.dense(rows[0], 100)) == 33
+
+
+def test_a_removed_document_is_gone_everywhere(filled: tuple[LocalStore, dict[str, np.ndarray]]) -> None:
+    store, vectors = filled
+    store.apply(remove=["d3"])
+    assert store.lexical("mark3x1", 5) == []
+    found = store.get(hit.key for hit in store.dense(vectors["d3#0"], 100))
+    assert {chunk.document_id for chunk in found.values()} == {"d0", "d1", "d2", "d4"}
+    with pytest.raises(StoreError, match="not in the index any more"):
+        store.document("d3")
+
+
+def test_punctuation_and_operators_in_a_question_have_no_meaning(filled: tuple[LocalStore, dict[str, np.ndarray]]) -> None:
+    store, _ = filled
+    plain = store.lexical("river bank", 10)
+    assert store.lexical('+river -"(bank)~^:[]{}*?\\ AND OR NOT', 10)[: len(plain)] == plain
+    assert store.lexical("\"'()[]", 10) == store.lexical("", 10) == []
+
+
+def test_rare_words_weigh_more(filled: tuple[LocalStore, dict[str, np.ndarray]]) -> None:
+    store, _ = filled
+    weights = store.term_weights("the mark1x1 treaty")
+    assert set(weights) == {"mark1x1", "treati"}
+    assert weights["mark1x1"] > weights["treati"] > 0
+
+
+def test_a_reader_follows_a_writer_without_reopening(filled: tuple[LocalStore, dict[str, np.ndarray]]) -> None:
+    writer, _ = filled
+    reader = LocalStore(writer.folder)
+    assert reader.lexical("volcano", 3) == []
+    made, rows = entry(writer, "new", ["A volcano stands there."], seed=5000)
+    writer.apply(put=[made])
+    assert [chunk.text for chunk in reader.get(hit.key for hit in reader.lexical("volcano", 3)).values()] == ["A volcano stands there."]
+    assert reader.dense(rows[0], 1)[0].score == pytest.approx(1.0, abs=1e-5)
+    reader.close()
+
+
+def ranking(store: LocalStore, query: np.ndarray) -> list[tuple[str, float]]:
+    hits = [*store.dense(query, 20), *store.lexical("river treaty north", 20)]
+    chunks = store.get(hit.key for hit in hits)
+    return [(chunks[hit.key].id, round(hit.score, 4)) for hit in hits]
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "flipped", "garbage"])
+@pytest.mark.parametrize("name", ["vectors.faiss", "words"])
+def test_damaged_derived_files_never_change_what_is_found(
+    filled: tuple[LocalStore, dict[str, np.ndarray]], name: str, damage: str
+) -> None:
+    store, vectors = filled
+    query = vectors["d1#1"]
+    expected = ranking(store, query)
+    files = [store.folder / name] if name == "vectors.faiss" else sorted((store.folder / name).iterdir())
+    for file in files:
+        data = file.read_bytes()
+        if damage == "missing":
+            file.unlink()
+        elif damage == "truncated":
+            file.write_bytes(data[: len(data) // 2])
+        elif damage == "garbage":
+            file.write_bytes(b"\xff" * 64)
+        elif data:
+            file.write_bytes(data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 0x55]) + data[len(data) // 2 + 1 :])
+    reader = LocalStore(store.folder)
+    assert ranking(reader, query) == expected
+    reader.close()
