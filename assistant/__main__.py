@@ -6,6 +6,8 @@ import os
 import sys
 import traceback
 
+_STOPPED = 130
+
 
 def main() -> None:
     from assistant.cli import app
@@ -16,9 +18,12 @@ def main() -> None:
         app()
     except AssistantError as error:
         _tell(f"assistant: {error}", verbose)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nassistant: stopped; the index holds whole documents, and the same command goes on from here.\n")
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # Typer turns Ctrl+C into an exit with this code.
+        if isinstance(stop, SystemExit) and stop.code != _STOPPED:
+            raise
+        sys.stderr.write("assistant: stopped; what is indexed is whole, and the same command goes on from here.\n")
+        sys.exit(_STOPPED)
     except BrokenPipeError:
         # The reader of a pipe has gone; what is left unsaid must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

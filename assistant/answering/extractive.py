@@ -21,6 +21,7 @@ _CLOSE = 0.92
 _SAME = 0.82
 # Where the question names several speakers, each is heard, if at all to the point.
 _HEARD = 0.8
+_CLOSE_GAP = 0.85
 # "special in two ways." announces what the next sentences tell.
 _ANNOUNCES = re.compile(r"\b(two|three|four|five|six)\s+\w+(?:\s+\w+)?\s*[.:]$|:$", re.IGNORECASE)
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
@@ -43,18 +44,12 @@ def compose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
     """
     if not reading.evidence:
         return Composed((), (), DO_NOT_SAY, True, "Nothing in the sources resembles the question.")
-    known_gap = documents[reading.evidence[0].passage].kind == GAPS
-    if reading.confidence < threshold and not known_gap:
-        nearest = passages[0]
-        place = f"{documents[0].cite_as}, {documents[0].locator_at(nearest.chunk.start).label}"
-        return Composed(
-            (),
-            (),
-            DO_NOT_SAY,
-            True,
-            f"No passage carries an answer; the nearest is {place} (confidence {reading.confidence:.2f}).",
-        )
-    chosen = reading.evidence[:1] if known_gap else _choose(reading, passages, documents)
+    gap = _known_gap(reading, documents, thin=reading.confidence < threshold)
+    if reading.confidence < threshold and gap is None:
+        nearest = f"{documents[0].cite_as}, {documents[0].locator_at(passages[0].chunk.start).label}"
+        reason = f"No passage carries an answer; the nearest is {nearest} (confidence {reading.confidence:.2f})."
+        return Composed((), (), DO_NOT_SAY, True, reason)
+    chosen = [gap] if gap is not None else _choose(reading, passages, documents)
     sentences, citations = [], []
     for marker, evidence in enumerate(chosen, start=1):
         document = documents[evidence.passage]
@@ -71,10 +66,18 @@ def compose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
     return Composed(
         sentences=tuple(sentences),
         citations=tuple(citations),
-        short=DO_NOT_SAY if known_gap else " ".join(reading.evidence[0].text.split()),
-        abstained=known_gap,
-        reason="The list of what the sources do not say names this question." if known_gap else "",
+        short=DO_NOT_SAY if gap is not None else " ".join(reading.evidence[0].text.split()),
+        abstained=gap is not None,
+        reason="The list of what the sources do not say comes nearest to this question." if gap is not None else "",
     )
+
+
+def _known_gap(reading: Reading, documents: Sequence[Document], *, thin: bool) -> Evidence | None:
+    """The sentence that says that the sources do not say: when it is the best, or comes close while evidence is thin."""
+    best = reading.evidence[0]
+    gaps = (evidence for evidence in reading.evidence if documents[evidence.passage].kind == GAPS)
+    gap = next(gaps, None)
+    return gap if gap is not None and (gap is best or (thin and gap.score >= best.score * _CLOSE_GAP)) else None
 
 
 def _choose(reading: Reading, passages: Sequence[Passage], documents: Sequence[Document]) -> list[Evidence]:

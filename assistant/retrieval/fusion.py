@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import fsum
 from typing import NamedTuple
 
 # The constant of the paper.
@@ -25,7 +26,7 @@ def reciprocal_rank_fusion(rankings: Mapping[str, Sequence[int]], weights: Mappi
         for rank, key in enumerate(keys, start=1):
             ranks.setdefault(key, {}).setdefault(stage, rank)
     fused = [
-        Fused(key, sum((weights or {}).get(stage, 1.0) / (_K + rank) for stage, rank in found.items()), found)
+        Fused(key, fsum((weights or {}).get(stage, 1.0) / (_K + rank) for stage, rank in found.items()), found)
         for key, found in ranks.items()
     ]
     return sorted(fused, key=lambda each: (-each.score, each.key))

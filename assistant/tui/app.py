@@ -53,7 +53,7 @@ class ChatApp(App[None]):
     """given: settings from the command line."""
 
     TITLE = "Alliance Assistant"
-    CSS_PATH = "assistant.tcss"
+    CSS_PATH = Path(__file__).with_name("assistant.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1", "help", "Keys", priority=True),
         Binding("ctrl+n", "new", "New conversation", priority=True),

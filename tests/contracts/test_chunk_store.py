@@ -39,7 +39,9 @@ def entry(store: LocalStore, name: str, texts: list[str], seed: int) -> tuple[En
 
 def texts_of(seed: int, count: int) -> list[str]:
     generator = np.random.default_rng(seed)
-    return [" ".join(generator.choice(WORDS, size=generator.integers(3, 9))) + f" mark{seed}x{number}." for number in range(count)]
+    return [
+        " ".join(generator.choice(WORDS, size=generator.integers(3, 9))) + f" mark{seed}x{number}." for number in range(count)
+    ]
 
 
 @pytest.fixture
@@ -100,7 +102,9 @@ def test_a_changed_document_is_found_only_as_it_is_now(filled: tuple[LocalStore,
     before = store.version
     store.apply(put=[made])
     assert store.version > before
-    assert [store.get([hit.key])[hit.key].text for hit in store.lexical("glaciers", 5)] == ["A wholly new sentence about glaciers."]
+    assert [store.get([hit.key])[hit.key].text for hit in store.lexical("glaciers", 5)] == [
+        "A wholly new sentence about glaciers."
+    ]
     assert store.lexical("mark2x0", 5) == []
     assert store.dense(rows[0], 1)[0].score == pytest.approx(1.0, abs=1e-5)
     assert len(store.dense(rows[0], 100)) == 33
@@ -136,7 +140,9 @@ def test_a_reader_follows_a_writer_without_reopening(filled: tuple[LocalStore, d
     assert reader.lexical("volcano", 3) == []
     made, rows = entry(writer, "new", ["A volcano stands there."], seed=5000)
     writer.apply(put=[made])
-    assert [chunk.text for chunk in reader.get(hit.key for hit in reader.lexical("volcano", 3)).values()] == ["A volcano stands there."]
+    assert [chunk.text for chunk in reader.get(hit.key for hit in reader.lexical("volcano", 3)).values()] == [
+        "A volcano stands there."
+    ]
     assert reader.dense(rows[0], 1)[0].score == pytest.approx(1.0, abs=1e-5)
     reader.close()
 

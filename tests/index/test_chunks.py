@@ -31,7 +31,9 @@ def test_short_paragraphs_share_a_chunk_and_long_ones_do_not() -> None:
 
 
 words = st.sampled_from(["word", "longerword", "a", "漢字漢字", "x" * 90])
-documents = st.lists(st.lists(words, min_size=1, max_size=60).map(lambda each: " ".join(each) + "."), max_size=12).map("\n\n".join)
+documents = st.lists(st.lists(words, min_size=1, max_size=60).map(lambda each: " ".join(each) + "."), max_size=12).map(
+    "\n\n".join
+)
 
 
 @given(documents)

@@ -14,7 +14,10 @@ from index.tokens import ENCODING, count_tokens
 
 def test_tokens_are_counted_offline_by_a_real_vocabulary() -> None:
     assert 3 <= count_tokens("Alliances are promises.") <= 6
-    assert tiktoken.get_encoding(ENCODING).decode(tiktoken.get_encoding(ENCODING).encode("Luông Phạ Bang, 琅勃拉邦")) == "Luông Phạ Bang, 琅勃拉邦"
+    assert (
+        tiktoken.get_encoding(ENCODING).decode(tiktoken.get_encoding(ENCODING).encode("Luông Phạ Bang, 琅勃拉邦"))
+        == "Luông Phạ Bang, 琅勃拉邦"
+    )
 
 
 def test_names_of_special_tokens_in_a_text_are_plain_text() -> None:

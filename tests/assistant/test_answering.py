@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assistant.answering.answers import Answer, Delta, Finished, Found, Rewritten
+from assistant.answering.citations import CitationMismatch, cite, holds
+from assistant.answering.contract import answer_as_json
+from assistant.answering.conversation import LONGEST_QUESTION, spoken
+from assistant.answering.extractive import DO_NOT_SAY
+from assistant.answering.followups import Turn, stand_alone, wordings
+from assistant.assembly import Assistant
+from assistant.retrieval.fusion import reciprocal_rank_fusion
+from index.documents import Voice
+from index.errors import QuestionError
+from index.loaders.markdown import load_markdown
+from tests.conftest import RIVERS
+
+
+def answer(assistant: Assistant, question: str, history: Sequence[Turn] = ()) -> Answer:
+    *_, last = assistant.converse(history).ask(question)
+    assert isinstance(last, Finished)
+    return last.answer
+
+
+# -- fusion --------------------------------------------------------------------------------------------------------------
+
+
+def test_fusion_is_the_sum_of_reciprocal_ranks() -> None:
+    fused = reciprocal_rank_fusion({"dense": [7, 3], "words": [3, 9]})
+    assert [(each.key, dict(each.ranks)) for each in fused] == [
+        (3, {"dense": 2, "words": 1}),
+        (7, {"dense": 1}),
+        (9, {"words": 2}),
+    ]
+    assert [each.score for each in fused] == pytest.approx([1 / 62 + 1 / 61, 1 / 61, 1 / 62])
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(0, 9), unique=True), max_size=3))
+def test_fusion_keeps_every_key_once_best_first_and_repeats(rankings: dict[str, list[int]]) -> None:
+    fused = reciprocal_rank_fusion(rankings)
+    assert sorted(each.key for each in fused) == sorted({key for keys in rankings.values() for key in keys})
+    assert [(-each.score, each.key) for each in fused] == sorted((-each.score, each.key) for each in fused)
+    assert fused == reciprocal_rank_fusion(dict(reversed(rankings.items()))) or len(rankings) < 2
+
+
+# -- citations -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_citation_is_the_exact_words_with_place_and_voice() -> None:
+    document = load_markdown("rivers.md", RIVERS, "digest")
+    start = document.text.index("Keller doubts")
+    end = document.text.index("all the dams.") + len("all the dams.")
+    made = cite(1, document, start, end, Voice("Jonas Keller", "Ada Moreno"))
+    assert made.quote == "Keller doubts that the river treaty is fair, because the upper bank holds all the dams."
+    assert made.reference == "Moreno 1999, ¶2 (digest)"
+    assert holds(made, document)
+    assert not holds(made, load_markdown("rivers.md", RIVERS.replace("Keller doubts", "Keller denies"), "other"))
+
+
+@pytest.mark.parametrize(("start", "end"), [(5, 5), (-1, 3), (0, 10**6), (9, 3)])
+def test_a_citation_of_no_words_cannot_be_made(start: int, end: int) -> None:
+    with pytest.raises(CitationMismatch):
+        cite(1, load_markdown("rivers.md", RIVERS, "d"), start, end, Voice("A"))
+
+
+# -- follow-ups ----------------------------------------------------------------------------------------------------------
+
+LAST = [Turn("user", "When was the river treaty signed?"), Turn("assistant", "Moreno says it was signed in Basel in 1961.")]
+
+
+@pytest.mark.parametrize(
+    "question", ["And where?", "Who signed it?", "Why?", "What did they say?", "And does Basel keep it?", "What about Keller?"]
+)
+def test_a_question_that_leans_is_completed(question: str) -> None:
+    completed = stand_alone(question, LAST)
+    assert completed.startswith(f"{question} (")
+    assert "When was the river treaty signed?" in completed
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How many engineers inspect the dams?",
+        "Does Moreno say that the treaty is fair?",
+        "Why does Keller doubt his own figures about the dams?",
+    ],
+)
+def test_a_question_that_stands_alone_stays_as_it_is(question: str) -> None:
+    assert wordings(question, LAST) == (question,)
+
+
+def test_without_a_conversation_nothing_is_completed() -> None:
+    assert stand_alone("And where?", []) == "And where?"
+
+
+def test_a_chain_of_follow_ups_reaches_back_to_the_question_that_stood_alone() -> None:
+    history = [*LAST, Turn("user", "And where?"), Turn("assistant", "In Basel.")]
+    assert "When was the river treaty signed?" in stand_alone("Who was there?", history)
+
+
+# -- the conversation, on the corpus that ships ---------------------------------------------------------------------------
+
+
+def test_an_answer_cites_the_words_and_the_voice(debate: Assistant) -> None:
+    given_ = answer(debate, "Why does Lan doubt that the 1977 treaty is an alliance treaty?")
+    assert not given_.abstained
+    first = given_.citation(given_.sentences[0].citations[0])
+    assert (first.document, first.locator) == ("debate/vu-2021-06-reply.md", "¶2")
+    assert first.voice == Voice("Ngo Di Lan", "Khang Vu")
+    for citation in given_.citations:
+        assert debate.store.document(citation.document).text[citation.start : citation.end] == citation.quote
+    assert all(sentence.support == "verified" for sentence in given_.sentences)
+    assert "unclear" in given_.short
+
+
+def test_events_come_in_order_and_add_up_to_the_answer(debate: Assistant) -> None:
+    events = list(debate.converse(LAST).ask("And how many Vietnamese troops were in Laos then?"))
+    assert isinstance(events[0], Rewritten) and isinstance(events[1], Found) and isinstance(events[-1], Finished)
+    told = [event.sentence for event in events if isinstance(event, Delta)]
+    assert tuple(told) == events[-1].answer.sentences
+
+
+@pytest.mark.parametrize(
+    "question", ["What is the capital of Mongolia?", "How do I bake sourdough bread?", "¿Cuántos habitantes tiene Perú?"]
+)
+def test_what_the_sources_do_not_say_is_said_plainly_with_the_nearest_passages(debate: Assistant, question: str) -> None:
+    given_ = answer(debate, question)
+    assert (given_.abstained, given_.short, given_.sentences, given_.citations) == (True, DO_NOT_SAY, (), ())
+    assert given_.reason and given_.passages and given_.confidence < 0.33
+
+
+def test_a_known_gap_is_quoted_from_the_list_of_gaps(debate: Assistant) -> None:
+    given_ = answer(debate, "Which Congressional committee heard William H. Sullivan?")
+    assert given_.abstained and given_.short == DO_NOT_SAY
+    assert given_.citations[0].document == "debate/gaps.md"
+    assert "Congressional committee" in given_.sentences[0].text
+
+
+def test_a_follow_up_leans_on_the_turn_before(debate: Assistant) -> None:
+    conversation = debate.converse()
+    list(conversation.ask("Does Taiwan call the United States an ideological enemy?"))
+    *_, last = conversation.ask("And Beijing?")
+    assert isinstance(last, Finished)
+    assert last.answer.standalone_question != "And Beijing?"
+    assert "ideological enemy" in spoken(last.answer)
+
+
+def test_the_sentences_that_one_announces_come_with_it(debate: Assistant) -> None:
+    words = spoken(answer(debate, "In Khang Vu's view, what two things make alliance politics among communist states special?"))
+    assert "universal ideology" in words and "civil-military" in words
+
+
+@pytest.mark.parametrize("question", ["", "   \n", "?!…", "\x1b[2J"[:1]])
+def test_an_empty_question_is_refused(debate: Assistant, question: str) -> None:
+    with pytest.raises(QuestionError, match="empty"):
+        list(debate.converse().ask(question))
+
+
+def test_a_question_of_100_kilobytes_is_refused_with_the_limit(debate: Assistant) -> None:
+    with pytest.raises(QuestionError, match=r"102,400 characters, the limit is 4,000"):
+        list(debate.converse().ask("x" * 102_400))
+
+
+@pytest.mark.parametrize(
+    "question", ["越南和老挝是盟友吗？", "Việt Nam có đồng minh quân sự không?", "베트남 동맹?", "a" * LONGEST_QUESTION]
+)
+def test_other_scripts_and_odd_questions_get_an_answer_or_a_plain_refusal(debate: Assistant, question: str) -> None:
+    given_ = answer(debate, question)
+    assert given_.abstained or given_.citations
+
+
+def test_the_same_question_gets_the_same_answer(debate: Assistant) -> None:
+    first, second = (answer_as_json(answer(debate, "What does Walt think of ideology?")) for _ in range(2))
+    first.pop("seconds"), second.pop("seconds")
+    assert first == second
+
+
+def test_the_json_is_the_contract(debate: Assistant) -> None:
+    told = json.loads(json.dumps(answer_as_json(answer(debate, "How many Vietnamese troops were in Laos in the late 1970s?"))))
+    assert list(told) == [
+        "question", "standalone_question", "short", "abstained", "reason", "confidence", "sentences", "citations", "passages",
+        "generator", "seconds",
+    ]  # fmt: skip
+    assert [set(each) for each in told["sentences"]] == [{"text", "support", "citations"}] * len(told["sentences"])
+    assert list(told["citations"][0]) == [
+        "marker", "document", "title", "authors", "published", "locator", "quote", "start", "end", "voice",
+    ]  # fmt: skip
+    assert set(told["citations"][0]["voice"]) == {"speaker", "reported_by"}
+    assert list(told["passages"][0]) == ["document", "locator", "start", "end", "score", "ranks", "text"]
+    assert {"total"} <= set(told["seconds"]) and told["generator"] == "extractive"
+    assert {marker for sentence in told["sentences"] for marker in sentence["citations"]} == {
+        each["marker"] for each in told["citations"]
+    }

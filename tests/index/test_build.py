@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from index.build import Plan, build, build_lock
+from index.embedders import SentenceTransformerEmbedder
+from index.errors import CorpusError, StoreBusy, StoreError, StoreMismatch, StoreMissing
+from index.health import examine
+from index.settings import IndexSettings
+from index.store import LocalStore
+from tests.conftest import BREAD, ROOT, run_build
+
+
+def found(settings: IndexSettings, embedder: SentenceTransformerEmbedder, question: str) -> list[str]:
+    """Texts found by both searches, best first, without doubles."""
+    store = LocalStore(settings.store)
+    hits = [*store.lexical(question, 5), *store.dense(embedder.embed([question])[0], 5)]
+    chunks = store.get(hit.key for hit in hits)
+    store.close()
+    return list(dict.fromkeys(chunks[hit.key].text for hit in hits))
+
+
+def test_the_first_build_tells_what_it_added(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+    report = run_build(settings, embedder)
+    assert (report.added, report.changed, report.removed, report.failed) == (("bread.txt", "rivers.md"), (), (), ())
+    assert report.embedded == 4
+    assert "sour starter" in found(settings, embedder, "What does rye bread need?")[0]
+
+
+def test_a_second_build_embeds_nothing_and_loads_no_model(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+    run_build(settings, embedder)
+    fresh = SentenceTransformerEmbedder()
+    report = run_build(settings, fresh)
+    assert (report.embedded, report.unchanged) == (0, ("bread.txt", "rivers.md"))
+    assert fresh._model is None
+
+
+def test_one_changed_file_costs_that_file(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+    run_build(settings, embedder)
+    (settings.corpus / "bread.txt").write_text(BREAD + "\nSpelt is an old grain.\n", encoding="utf-8")
+    (settings.corpus / "new.md").write_text("# Salt\n\nSalt keeps bread fresh.", encoding="utf-8")
+    report = run_build(settings, embedder)
+    assert (report.added, report.changed, report.unchanged) == (("new.md",), ("bread.txt",), ("rivers.md",))
+    assert report.embedded == 2
+    assert any("Spelt" in text for text in found(settings, embedder, "spelt grain"))
+
+
+def test_touching_a_file_changes_nothing(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+    run_build(settings, embedder)
+    os.utime(settings.corpus / "bread.txt", (1, 1))
+    report = run_build(settings, embedder)
+    assert (report.changed, report.embedded, len(report.unchanged)) == ((), 0, 2)
+
+
+def test_a_renamed_and_a_reverted_file_are_not_embedded_again(
+    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+) -> None:
+    run_build(settings, embedder)
+    (settings.corpus / "rivers.md").rename(settings.corpus / "streams.md")
+    report = run_build(settings, embedder)
+    assert (report.added, report.removed, report.embedded) == (("streams.md",), ("rivers.md",), 0)
+    (settings.corpus / "bread.txt").write_text("Something else entirely.", encoding="utf-8")
+    assert run_build(settings, embedder).embedded == 1
+    (settings.corpus / "bread.txt").write_text(BREAD, encoding="utf-8")
+    assert run_build(settings, embedder).embedded == 0
+
+
+def test_a_removed_file_is_found_no_more(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+    run_build(settings, embedder)
+    (settings.corpus / "bread.txt").unlink()
+    assert run_build(settings, embedder).removed == ("bread.txt",)
+    assert not any("sour" in text for text in found(settings, embedder, "sour starter for rye bread"))
+
+
+def test_one_bad_file_is_reported_and_the_others_are_indexed(
+    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+) -> None:
+    (settings.corpus / "binary.txt").write_bytes(b"\0\1\2")
+    (settings.corpus / "big.txt").write_bytes(b"word " * 300_000)
+    (settings.corpus / "empty.md").write_text("", encoding="utf-8")
+    report = run_build(replace(settings, max_file_bytes=1_000_000), embedder)
+    assert set(report.added) == {"bread.txt", "empty.md", "rivers.md"}
+    assert [sentence.split(":")[0] for sentence in report.failed] == ["big.txt", "binary.txt"]
+    assert any("no sentences" in sentence for sentence in report.warnings)
+
+
+def test_a_file_that_turns_bad_keeps_its_last_good_state(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+    run_build(settings, embedder)
+    (settings.corpus / "bread.txt").write_bytes(b"\0broken")
+    report = run_build(settings, embedder)
+    assert len(report.failed) == 1
+    assert any("sour starter" in text for text in found(settings, embedder, "rye bread starter"))
+
+
+def test_an_empty_corpus_builds_an_empty_store(tmp_path: Path, embedder: SentenceTransformerEmbedder) -> None:
+    (tmp_path / "none").mkdir()
+    settings = IndexSettings(tmp_path / "none", tmp_path / "none/added", tmp_path / "store")
+    assert run_build(settings, embedder).added == ()
+    assert found(settings, embedder, "anything at all") == []
+
+
+def test_hidden_files_and_links_out_of_the_corpus_are_passed_over(
+    settings: IndexSettings, embedder: SentenceTransformerEmbedder, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.txt").write_text("A secret outside.", encoding="utf-8")
+    (settings.corpus / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (settings.corpus / ".hidden.txt").write_text("Hidden.", encoding="utf-8")
+    (settings.corpus / ".git").mkdir()
+    (settings.corpus / ".git" / "x.txt").write_text("Hidden.", encoding="utf-8")
+    assert run_build(settings, embedder).added == ("bread.txt", "rivers.md")
+
+
+def test_another_chunk_size_is_a_planned_rebuild_never_a_mixture(
+    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+) -> None:
+    run_build(settings, embedder)
+    other = replace(settings, chunk_tokens=40)
+    with pytest.raises(StoreMismatch, match="--rebuild"):
+        run_build(other, embedder)
+    report = run_build(other, embedder, rebuild=True)
+    assert set(report.changed) == {"bread.txt", "rivers.md"}
+    LocalStore(settings.store).check(fingerprint=embedder.fingerprint, chunk_tokens=40)
+
+
+def test_a_damaged_ledger_is_refused_then_rebuilt_and_set_aside(
+    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+) -> None:
+    run_build(settings, embedder)
+    ledger = settings.store / "ledger.db"
+    ledger.write_bytes(b"not a database at all, " * 100)
+    with pytest.raises(StoreError, match="ledger|cannot be opened|damaged"):
+        LocalStore(settings.store).documents()
+    assert set(run_build(settings, embedder, rebuild=True).added) == {"bread.txt", "rivers.md"}
+    assert (settings.store / "ledger.db.damaged").read_bytes().startswith(b"not a database")
+
+
+def test_a_store_that_is_missing_or_another_programs_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreMissing, match="assistant index"):
+        LocalStore(tmp_path / "nothing")
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        connection.execute("CREATE TABLE bookmarks (url TEXT)")
+    with pytest.raises(StoreError, match="not an index of this program"):
+        LocalStore(tmp_path)
+
+
+def test_two_builders_do_not_meet(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+    with build_lock(settings.store), pytest.raises(StoreBusy, match="another process"):
+        run_build(settings, embedder)
+    assert run_build(settings, embedder).embedded == 4
+
+
+def test_a_missing_corpus_is_told(tmp_path: Path, embedder: SentenceTransformerEmbedder) -> None:
+    with pytest.raises(CorpusError, match="--corpus"):
+        run_build(IndexSettings(tmp_path / "no", tmp_path / "no/added", tmp_path / "store"), embedder)
+
+
+def test_a_build_left_in_the_middle_keeps_whole_documents_and_goes_on(
+    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+) -> None:
+    for number in range(30):
+        (settings.corpus / f"p{number:02}.txt").write_text(
+            "\n\n".join(f"Paragraph {number} {line} is about rivers." * 12 for line in range(6)), encoding="utf-8"
+        )
+    events = build(settings, embedder)
+    assert isinstance(next(events), Plan)
+    for event in events:
+        if getattr(event, "stage", "") == "embedding" and event.done >= 64:  # type: ignore[union-attr]
+            break
+    events.close()
+    store = LocalStore(settings.store)
+    assert all(row.chunks for row in store.documents())
+    kept = store.ledger.counts()
+    store.close()
+    assert kept["vectors"] >= 64
+    report = run_build(settings, embedder)
+    assert report.embedded == LocalStore(settings.store).ledger.counts()["vectors"] - kept["vectors"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_ctrl_c_and_kill_leave_a_store_that_works(
+    how: signal.Signals, settings: IndexSettings, embedder: SentenceTransformerEmbedder
+) -> None:
+    for number in range(200):
+        (settings.corpus / f"p{number:03}.txt").write_text(
+            "\n\n".join(f"Paragraph {number} {line} tells of rivers and dams." * 10 for line in range(5)), encoding="utf-8"
+        )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "assistant", "index", "--corpus", str(settings.corpus), "--store", str(settings.store)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    ledger = settings.store / "ledger.db"
+    while process.poll() is None and (not ledger.exists() or documents_in(settings.store) < 5):
+        time.sleep(0.05)
+    time.sleep(random.Random(how).random() * 0.5)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert "goes on from here" in errors
+    store = LocalStore(settings.store)
+    assert 0 < len(store.documents()) < 202
+    assert all(row.chunks for row in store.documents())
+    assert store.lexical("rivers dams", 3)
+    store.close()
+    run_build(settings, embedder)
+    assert len(LocalStore(settings.store).documents()) == 202
+
+
+def documents_in(folder: Path) -> int:
+    try:
+        store = LocalStore(folder)
+    except StoreError:
+        return 0
+    try:
+        return len(store.documents())
+    except StoreError:
+        return 0
+    finally:
+        store.close()
+
+
+def test_doctor_tells_drift_and_damage(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+    def states() -> dict[str, tuple[str, str]]:
+        return {finding.subject: (finding.state, finding.words) for finding in examine(settings)}
+
+    assert states()["store"][0] == "look"
+    run_build(settings, embedder)
+    assert all(state == "ok" for state, _ in states().values())
+    (settings.corpus / "bread.txt").unlink()
+    (settings.store / "vectors.faiss").write_bytes(b"torn")
+    told = states()
+    assert told["drift"] == ("look", told["drift"][1]) and "1 removed" in told["drift"][1]
+    assert "missing or damaged" in told["vectors"][1]
+    (settings.store / "ledger.db").write_bytes(b"x" * 5000)
+    assert states()["store"][0] == "bad"
