@@ -27,6 +27,7 @@ def show_build(events: Iterable[Plan | BuildProgress | Report], *, quiet: bool) 
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     ) as bar:
         tasks = {
             "reading": bar.add_task("Reading documents", total=None),

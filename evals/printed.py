@@ -35,8 +35,9 @@ def run_and_print(suite: Suite, assistant: Assistant, *, out: Path | None, limit
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
-                console=Console(stderr=True),
+                console=(progress_console := Console(stderr=True)),
                 transient=True,
+                disable=not progress_console.is_terminal,
             )
         )
         task = bar.add_task(f"Asking {suite.name}", total=total)

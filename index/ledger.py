@@ -91,11 +91,16 @@ class Ledger:
                 folder.mkdir(parents=True, exist_ok=True)
             self._connection = self._connect(writable)
             self._check(writable)
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (sqlite3.OperationalError, OSError) as error:
             raise StoreError(
                 f"the index in {folder} cannot be {'written' if writable else 'opened'} ({error}); check the folder's "
                 "permissions and space, or choose another with --store."
             ) from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: sqlite3.Error) -> StoreError:
+        return StoreError(f"the index in {self._path.parent} is damaged ({error}); rebuild it with: assistant index --rebuild")
 
     def _connect(self, writable: bool) -> sqlite3.Connection:
         location = self._path.resolve().as_uri()
@@ -155,9 +160,7 @@ class Ledger:
             try:
                 return self._connection.execute(statement, arguments).fetchall()
             except sqlite3.DatabaseError as error:
-                raise StoreError(
-                    f"the index in {self._path.parent} is damaged ({error}); rebuild it with: assistant index --rebuild"
-                ) from error
+                raise self._damaged(error) from error
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

@@ -98,12 +98,9 @@ def command(tmp_path: Path) -> Command:
         home = tmp_path / "home"
         home.mkdir(exist_ok=True)
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("ASSISTANT_", "XDG_"))}
+        powers = "-dac_override,-dac_read_search"
         # Root may write anywhere; without this power a read-only folder is read-only for root too.
-        drop = (
-            ["setpriv", "--bounding-set", "-dac_override", "--inh-caps", "-dac_override"]
-            if powerless and os.geteuid() == 0
-            else []
-        )
+        drop = ["setpriv", "--bounding-set", powers, "--inh-caps", powers] if powerless and os.geteuid() == 0 else []
         if drop and shutil.which("setpriv") is None:
             pytest.skip("running as root without setpriv: nothing is read-only")
         return subprocess.run(

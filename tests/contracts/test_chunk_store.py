@@ -75,7 +75,7 @@ def test_dense_search_gives_the_exact_cosines_in_order(filled: tuple[LocalStore,
 
 
 def test_word_search_gives_bm25_in_order(filled: tuple[LocalStore, dict[str, np.ndarray]]) -> None:
-    store, vectors = filled
+    store, _ = filled
     chunks = {chunk.id: chunk for chunk in store.get(store.ledger.chunk_keys()).values()}
     bags = {name: Counter(analyse(chunk.text)) for name, chunk in chunks.items()}
     average = sum(sum(bag.values()) for bag in bags.values()) / len(bags)

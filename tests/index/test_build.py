@@ -137,7 +137,7 @@ def test_a_damaged_ledger_is_refused_then_rebuilt_and_set_aside(
     run_build(settings, embedder)
     ledger = settings.store / "ledger.db"
     ledger.write_bytes(b"not a database at all, " * 100)
-    with pytest.raises(StoreError, match="ledger|cannot be opened|damaged"):
+    with pytest.raises(StoreError, match="is damaged"):
         LocalStore(settings.store).documents()
     assert set(run_build(settings, embedder, rebuild=True).added) == {"bread.txt", "rivers.md"}
     assert (settings.store / "ledger.db.damaged").read_bytes().startswith(b"not a database")

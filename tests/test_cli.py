@@ -1,0 +1,235 @@
+"""The command line as a person meets it: real processes, real model."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Command
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def where(corpus: Path, tmp_path: Path) -> list[str]:
+    return ["--corpus", str(corpus), "--store", str(tmp_path / "store")]
+
+
+def test_ask_builds_what_is_missing_and_prints_one_json_object(command: Command, where: list[str]) -> None:
+    done = command("ask", "Why does Keller doubt that the river treaty is fair?", "--json", *where)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["citations"][0]["quote"].startswith("Keller doubts")
+    assert told["citations"][0]["voice"] == {"speaker": "Jonas Keller", "reported_by": "Ada Moreno"}
+    assert told["citations"][0]["locator"] == "¶2"
+
+
+def test_ask_prints_voice_sentence_number_and_source(command: Command, debate_store: Path) -> None:
+    done = command("ask", "How many Vietnamese troops were in Laos in the late 1970s?", "--store", debate_store)
+    assert done.returncode == 0
+    assert "Khang Vu: " in done.stdout and "40,000" in done.stdout
+    assert "] Vu 2021, ¶7 (digest) · Why There Is No Gulf" in done.stdout
+
+
+def test_a_question_from_standard_input_with_history(command: Command, debate_store: Path, tmp_path: Path) -> None:
+    history = tmp_path / "history.json"
+    history.write_text(
+        json.dumps(
+            [
+                {"role": "user", "content": "Did Taiwan call the United States an ideological enemy?"},
+                {"role": "assistant", "content": "No, Vu says."},
+            ]
+        )
+    )
+    done = command("ask", "-", "--json", "--history", history, "--store", debate_store, stdin="And Beijing?\n")
+    told = json.loads(done.stdout)
+    assert told["question"] == "And Beijing?"
+    assert "ideological enemy" in told["standalone_question"]
+
+
+def test_index_tells_what_changed(command: Command, where: list[str], corpus: Path) -> None:
+    first = command("index", *where)
+    assert "2 added, 0 changed, 0 removed, 0 unchanged; 4 chunks embedded" in first.stdout
+    (corpus / "bread.txt").write_text("Only this.", encoding="utf-8")
+    second = command("index", *where)
+    assert "changed  bread.txt" in second.stdout and "0 added, 1 changed, 0 removed, 1 unchanged" in second.stdout
+    assert "0 chunks embedded" in command("index", *where).stdout
+
+
+def test_add_copies_tells_and_indexes(command: Command, where: list[str], tmp_path: Path, corpus: Path) -> None:
+    papers = tmp_path / "papers"
+    papers.mkdir()
+    (papers / "glaciers.txt").write_text("Glaciers feed the river in August.", encoding="utf-8")
+    (papers / "photo.jpg").write_bytes(b"\xff\xd8")
+    done = command("add", papers, *where)
+    assert done.returncode == 0, done.stderr
+    assert (corpus / "added/papers/glaciers.txt").exists()
+    assert "added    added/papers/glaciers.txt" in done.stdout
+    told = json.loads(command("ask", "What feeds the river in August?", "--json", *where).stdout)
+    assert told["citations"][0]["document"] == "added/papers/glaciers.txt"
+    again = command("add", papers, *where)
+    assert "there already" in again.stdout
+    (papers / "glaciers.txt").write_text("Glaciers melt in May.", encoding="utf-8")
+    refused = command("add", papers / "glaciers.txt", *where)
+    assert refused.returncode == 0 and "added/glaciers.txt" in refused.stdout
+    refused = command("add", papers, *where)
+    assert refused.returncode == 1 and "--replace" in refused.stderr
+    assert "changed  added/papers/glaciers.txt" in command("add", "--replace", papers, *where).stdout
+
+
+def test_sources_lists_documents_and_drift(command: Command, where: list[str], corpus: Path) -> None:
+    listed = json.loads(command("sources", "--json", *where).stdout)
+    assert [(each["document"], each["authors"], each["chunks"]) for each in listed] == [
+        ("bread.txt", [], 1),
+        ("rivers.md", ["Ada Moreno"], 3),
+    ]
+    assert all(each["tokens"] > 5 for each in listed)
+    (corpus / "later.txt").write_text("Later.", encoding="utf-8")
+    shown = command("sources", *where).stdout
+    assert "The River Treaty" in shown and "1 new" in shown
+
+
+def test_doctor_finds_all_well_and_says_when_not(command: Command, where: list[str], tmp_path: Path) -> None:
+    command("index", *where)
+    well = command("doctor", *where)
+    assert well.returncode == 0 and "bad" not in well.stdout and "weights verified" in well.stdout
+    (tmp_path / "store/ledger.db").write_bytes(b"x" * 4096)
+    ill = command("doctor", *where)
+    assert ill.returncode == 1 and "bad" in ill.stdout and "--rebuild" in ill.stdout
+
+
+def test_eval_prints_its_table_and_writes_its_cases(command: Command, debate_store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run.jsonl"
+    done = command("eval", "alliance", "--limit", "3", "--store", debate_store, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "evidence R@5" in done.stdout and "quotes at their offsets" in done.stdout
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["id"] for line in lines] == ["q01", "q03", "q04"]
+    assert lines[0]["scores"]["quotes_hold"] == 1.0 and lines[0]["answer"]["citations"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["ask", ""], "the question is empty"),
+        (["ask", "x" * 100_000], "100,000 characters, the limit is 4,000"),
+        (["ask", "Who?", "--corpus", "/nowhere/at/all"], "does not exist"),
+        (["ask", "Who?", "--history", "/nowhere.json"], "cannot be read"),
+        (["add", "/nowhere/at/all.txt"], "does not exist"),
+        (["eval", "no-such-suite"], "there is no suite no-such-suite"),
+        ([], "the chat needs a terminal"),
+    ],
+)
+def test_a_failure_is_one_sentence_on_stderr_and_exit_1(command: Command, arguments: list[str], complaint: str) -> None:
+    done = command(*arguments)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert complaint in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ask"], ["no-such-command"], ["eval", "alliance", "--limit", "0"], ["ask", "a", "--nope"]]
+)
+def test_wrong_usage_exits_2(command: Command, arguments: list[str]) -> None:
+    done = command(*arguments)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_a_wrong_setting_is_named(command: Command) -> None:
+    done = command("sources", environment={"ASSISTANT_PASSAGES": "none"})
+    assert done.returncode == 1 and "ASSISTANT_PASSAGES" in done.stderr
+
+
+def test_help_teaches_with_examples_and_completion_is_offered(command: Command) -> None:
+    done = command("--help")
+    assert done.returncode == 0
+    for word in ("ask", "index", "add", "sources", "eval", "doctor", "Examples", "--install-completion"):
+        assert word in done.stdout
+    assert "Examples" in command("ask", "--help").stdout
+    shown = command("--show-completion", environment={"SHELL": "/bin/bash", "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
+    assert shown.returncode in (0, 2) and "Traceback" not in shown.stderr
+
+
+def test_a_read_only_store_still_answers_and_a_new_one_there_is_refused(
+    command: Command, where: list[str], tmp_path: Path, corpus: Path
+) -> None:
+    command("index", *where)
+    store = tmp_path / "store"
+    for path in [*store.rglob("*"), store]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    (tmp_path / "locked").mkdir(mode=0o555)
+    try:
+        done = command("ask", "Who doubts that the river treaty is fair?", "--json", *where, powerless=True)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["citations"]
+        (corpus / "more.txt").write_text("More words.", encoding="utf-8")
+        done = command("index", *where, powerless=True)
+        assert done.returncode == 1 and "cannot be written" in done.stderr and "--store" in done.stderr
+        done = command("ask", "Who?", "--corpus", corpus, "--store", tmp_path / "locked/store", powerless=True)
+        assert done.returncode == 1 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
+    finally:
+        for path in [store, *store.rglob("*")]:
+            path.chmod(0o755)
+
+
+def test_an_unreadable_file_is_told_and_the_rest_is_indexed(command: Command, where: list[str], corpus: Path) -> None:
+    (corpus / "closed.txt").write_text("Nobody may read this.", encoding="utf-8")
+    (corpus / "closed.txt").chmod(0)
+    done = command("index", *where, powerless=True)
+    assert done.returncode == 0
+    assert "closed.txt: cannot be read (Permission denied)" in done.stderr and "2 added" in done.stdout
+
+
+def test_a_text_file_of_50_megabytes_is_told_and_the_rest_is_indexed(command: Command, where: list[str], corpus: Path) -> None:
+    with (corpus / "huge.txt").open("w") as file:
+        file.truncate(50_000_000)
+    done = command("index", *where)
+    assert done.returncode == 0
+    assert "huge.txt: larger than the limit of 20 MB" in done.stderr and "2 added" in done.stdout
+
+
+def test_an_empty_corpus_answers_that_the_sources_do_not_say(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "void").mkdir()
+    done = command("ask", "Who?", "--corpus", tmp_path / "void", "--store", tmp_path / "s")
+    assert done.returncode == 0 and "The sources do not say." in done.stdout
+
+
+def test_escape_codes_in_a_source_do_not_reach_the_terminal(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil/a.txt").write_text(
+        "The \x1b]0;owned\x07 lighthouse \x9b31m of [red]Alexandria[/red] \u202e burns at night."
+    )
+    done = command("ask", "What burns at night?", "--corpus", tmp_path / "evil", "--store", tmp_path / "s")
+    assert "lighthouse" in done.stdout and "[red]Alexandria[/red]" in done.stdout
+    assert not set(done.stdout + done.stderr) & {"\x1b", "\x9b", "\x07", "\u202e"}
+
+
+@pytest.mark.skipif(os.environ.get("CI") != "true", reason="makes an environment of its own; runs in CI")
+def test_the_wheel_answers_from_any_folder(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT], check=True, capture_output=True
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    # The environment sees the installed libraries, but the program itself only from the wheel.
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv/bin/python"
+    site = subprocess.run([sys.executable, "-c", "import numpy, pathlib; print(pathlib.Path(numpy.__file__).parent.parent)"],
+                          capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True, capture_output=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = subprocess.run(
+        [tmp_path / "venv/bin/assistant", "ask", "Who denied the reports of June 2000?", "--json"],
+        capture_output=True, text=True, cwd=elsewhere, check=False,
+        env={**os.environ, "HOME": str(elsewhere), "PYTHONPATH": site, "XDG_DATA_HOME": str(elsewhere / "data")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "fabricated" in done.stdout
+    assert (elsewhere / "data/alliance-assistant/index/ledger.db").exists()

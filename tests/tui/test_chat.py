@@ -1,0 +1,257 @@
+"""The chat, driven by keys. A real assistant on the corpus that ships answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, ListView, Markdown, Static
+
+from assistant.answering.answers import Citation
+from assistant.inert import inert
+from assistant.tui.app import ChatApp
+from assistant.tui.help_screen import HelpScreen
+from assistant.tui.messages import Place
+from assistant.tui.source_screen import SourceScreen
+from assistant.tui.sources_pane import SourcesPane
+from assistant.tui.transcript import Transcript, Turn
+from index.documents import Document, Locator, Voice
+
+pytestmark = pytest.mark.slow
+WIDE, USUAL, SMALL = (140, 40), (80, 24), (40, 12)
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str) -> None:
+    """Waits for the app to get there, by its own clock; no test sleeps for a fixed time."""
+    for _ in range(3000):
+        if condition():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError(f"never came: {what}")
+
+
+def state(app: ChatApp) -> str:
+    return str(app.query_one("#state", Static).content)
+
+
+async def ready(pilot: Pilot[None]) -> ChatApp:
+    app = pilot.app
+    assert isinstance(app, ChatApp)
+    await until(pilot, lambda: "ready" in state(app), "ready")
+    return app
+
+
+async def ask(pilot: Pilot[None], question: str) -> Turn:
+    app = pilot.app
+    assert isinstance(app, ChatApp)
+    app.query_one("#question", Input).value = question
+    before = len(app.query(Turn))
+    await pilot.press("enter")
+    await until(pilot, lambda: len(app.query(Turn)) > before, "a turn")
+    turn = list(app.query(Turn))[-1]
+    await until(pilot, lambda: bool(turn.places) or bool(turn.query(".failed")), "an answer")
+    await pilot.pause()
+    return turn
+
+
+@pytest.fixture
+def app(debate_store: Path) -> ChatApp:
+    return ChatApp({"store": debate_store})
+
+
+async def test_an_answer_is_shown_with_its_sources_beside_it(app: ChatApp) -> None:
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        turn = await ask(pilot, "Why does Lan doubt that the 1977 treaty is an alliance treaty?")
+        shown = turn.query_one(Markdown).source
+        assert "Ngo Di Lan, as reported by Khang Vu" in shown.replace("\\", "")
+        assert turn.places[0].reference == "Vu 2021, ¶2 (digest)"
+        assert len(app.query_one(SourcesPane).query_one(ListView).children) == len(turn.places)
+
+
+async def test_a_source_opens_at_the_cited_words_by_number_list_and_link(app: ChatApp) -> None:
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        turn = await ask(pilot, "How many Vietnamese troops were in Laos in the late 1970s?")
+        app.query_one("#question", Input).value = "1"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, SourceScreen), "the source")
+        await until(pilot, lambda: bool(app.screen.query(".cited")), "the cited place")
+        await pilot.pause()
+        place = turn.places[0]
+        cited = app.screen.query(".cited .words").first(Static)
+        content = cited.visual
+        spans = [str(content)[span.start : span.end] for span in content.spans]  # type: ignore[attr-defined]
+        assert spans == [inert(place.quote)]
+        visible = app.screen.query_one("#source-text").region
+        assert cited.region.overlaps(visible)
+        await pilot.press("escape")
+        assert not isinstance(app.screen, SourceScreen)
+        await pilot.press("ctrl+o", "enter")
+        await until(pilot, lambda: isinstance(app.screen, SourceScreen), "the source from the list")
+        await pilot.press("q")
+        turn.post_message(Markdown.LinkClicked(turn.query_one(Markdown), "cite:1"))
+        turn.query_one(Markdown).post_message(Markdown.LinkClicked(turn.query_one(Markdown), "cite:1"))
+        await until(pilot, lambda: isinstance(app.screen, SourceScreen), "the source from the link")
+
+
+async def test_a_click_on_the_number_in_the_text_opens_the_source(app: ChatApp) -> None:
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        turn = await ask(pilot, "Why does Lan doubt that the 1977 treaty is an alliance treaty?")
+        body = turn.query_one(Markdown)
+        for y in range(body.region.height):
+            for x in range(body.region.width):
+                screen_x, screen_y = body.region.x + x, body.region.y + y
+                style = app.screen.get_style_at(screen_x, screen_y)
+                if style.meta.get("@click"):
+                    await pilot.click(offset=(screen_x, screen_y))
+                    await until(pilot, lambda: isinstance(app.screen, SourceScreen), "the clicked source")
+                    return
+        raise AssertionError("no link on the screen")
+
+
+async def test_follow_ups_show_how_they_were_understood_and_ctrl_n_forgets(app: ChatApp) -> None:
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        await ask(pilot, "Does Taiwan call the United States an ideological enemy?")
+        turn = await ask(pilot, "And Beijing?")
+        line = turn.query_one(".understood", Static)
+        assert line.display and "Taiwan" in str(line.content)
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: not app.query(Turn), "an empty transcript")
+        assert app.query_one("#welcome").display
+        turn = await ask(pilot, "And Beijing?")
+        assert not turn.query_one(".understood", Static).display
+
+
+async def test_what_the_sources_do_not_say_is_said_with_the_nearest_passages(app: ChatApp) -> None:
+    async with app.run_test(size=USUAL) as pilot:
+        await ready(pilot)
+        turn = await ask(pilot, "What is the capital of Mongolia?")
+        assert "The sources do not say" in turn.query_one(Markdown).source
+        assert len(turn.places) == 3
+
+
+async def test_a_question_asked_before_the_model_is_there_is_answered_when_it_is(app: ChatApp) -> None:
+    async with app.run_test(size=USUAL) as pilot:
+        app.query_one("#question", Input).value = "Who signed the treaty between China and North Korea?"
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(app.query(Turn)), "the turn")
+        turn = app.query_one(Turn)
+        await until(pilot, lambda: bool(turn.places), "the answer")
+        assert "Zhou Enlai" in turn.query_one(Markdown).source
+
+
+async def test_an_overlong_question_gets_a_sentence_in_its_turn(app: ChatApp) -> None:
+    async with app.run_test(size=USUAL) as pilot:
+        await ready(pilot)
+        turn = await ask(pilot, "x" * 100_000)
+        assert "the limit is 4,000" in str(turn.query_one(".failed", Static).content)
+        assert (await ask(pilot, "Who signed the treaty between China and North Korea?")).places
+
+
+async def test_a_corpus_that_is_not_there_is_told_and_the_keyboard_lives(tmp_path: Path) -> None:
+    app = ChatApp({"corpus": tmp_path / "nowhere", "store": tmp_path / "store"})
+    async with app.run_test(size=USUAL) as pilot:
+        await until(pilot, lambda: "does not exist" in state(app), "the failure")
+        await pilot.press("h", "i")
+        assert app.query_one("#question", Input).value == "hi"
+
+
+async def test_the_index_is_built_behind_the_first_frame_and_f5_takes_in_changes(corpus: Path, tmp_path: Path) -> None:
+    app = ChatApp({"corpus": corpus, "store": tmp_path / "store"})
+    async with app.run_test(size=USUAL) as pilot:
+        await ready(pilot)
+        assert "2 documents" in state(app)
+        (corpus / "ice.txt").write_text("Glaciers feed the river in August.", encoding="utf-8")
+        await pilot.press("f5")
+        await until(pilot, lambda: "3 documents" in state(app), "the new document")
+        turn = await ask(pilot, "What feeds the river in August?")
+        assert turn.places[0].document == "ice.txt"
+
+
+@pytest.mark.parametrize("size", [WIDE, USUAL, SMALL])
+async def test_every_screen_works_at_every_size(app: ChatApp, size: tuple[int, int]) -> None:
+    async with app.run_test(size=size) as pilot:
+        await ready(pilot)
+        turn = await ask(pilot, "Do Vu and Lan agree on how to define an alliance?")
+        question = app.query_one("#question")
+        assert question.region.height >= 1 and question.region.bottom <= size[1]
+        assert app.query_one(Transcript).region.height >= 3
+        assert turn.region.overlaps(app.query_one(Transcript).region)
+        await pilot.press("ctrl+o")
+        pane = app.query_one(SourcesPane)
+        assert pane.region.width >= 34 and pane.query_one(ListView).has_focus
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(app.screen.query(".cited")), "the source")
+        await pilot.pause()
+        assert app.screen.query(".cited").first().region.overlaps(app.screen.query_one("#source-text").region)
+        await pilot.press("escape", "f1")
+        assert isinstance(app.screen, HelpScreen)
+        keys = str(app.screen.query_one(Static).content)
+        for words in ("New conversation", "Sources", "Quit", "Update index"):
+            assert words in keys
+        await pilot.press("escape", "ctrl+p")
+        await pilot.pause()
+        assert app.screen.__class__.__name__ == "CommandPalette"
+
+
+async def test_resizing_keeps_everything_in_reach(app: ChatApp) -> None:
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        await ask(pilot, "Why does Lan doubt that the 1977 treaty is an alliance treaty?")
+        for size in (SMALL, WIDE, USUAL, SMALL):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert app.query_one("#question").region.bottom <= size[1]
+            assert app.query_one(SourcesPane).display == (size == WIDE)
+
+
+async def test_text_of_a_source_is_text_whatever_it_holds(tmp_path: Path) -> None:
+    folder = tmp_path / "evil"
+    folder.mkdir()
+    (folder / "a.txt").write_text(
+        "The lighthouse of [red]Alexandria[/red] \x1b]8;;http://x\x07link\x1b]8;;\x07 [unclosed **bold** `code` <b>x</b> \x9b31m burns at night.",
+        encoding="utf-8",
+    )
+    app = ChatApp({"corpus": folder, "store": tmp_path / "store"})
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        turn = await ask(pilot, "Which lighthouse burns at night?")
+        words = "".join(
+            block.plain for block in (child.visual for child in turn.query_one(Markdown).children) if hasattr(block, "plain")
+        )
+        for literal in ("[red]Alexandria[/red]", "[unclosed **bold** `code` <b>x</b>", "␛]8;;http://x"):
+            assert literal in words
+        app.query_one("#question", Input).value = "[1]"
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(app.screen.query(".cited")), "the source")
+        await pilot.pause()
+        screen = "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
+        assert "[red]Alexandria[/red]" in screen
+        assert not set(screen) & {"\x1b", "\x9b", "\x07"}
+
+
+async def test_a_changed_source_says_so_and_a_megabyte_line_opens(app: ChatApp) -> None:
+    text = "start " + "word " * 200_000 + "the cited words" + " tail" * 1000
+    document = Document("d", "D", text, "x", (Locator(0, len(text), "¶1"),))
+    at = text.index("the cited words")
+    good = Place(1, "d", at, at + 15, "the cited words", "D, ¶1", "A")
+    stale = Place(2, "d", 0, 5, "other", "D, ¶1", "A")
+    async with app.run_test(size=USUAL) as pilot:
+        await ready(pilot)
+        await app.push_screen(SourceScreen([good, stale], 0, lambda _: document))
+        await pilot.pause()
+        shown = app.screen.query(".cited .words").first(Static).visual
+        assert [str(shown)[span.start : span.end] for span in shown.spans] == ["the cited words"]  # type: ignore[attr-defined]
+        await pilot.press("n")
+        await pilot.pause()
+        assert "The source has changed" in str(app.screen.query_one("#source-title", Static).content)
+
+
+def test_places_keep_what_a_citation_says() -> None:
+    citation = Citation(1, "d", "T", ("A B",), None, "B 2020", "note", "¶3", "words", 4, 9, "x", Voice("A", "B"))
+    assert citation.reference == "B 2020, ¶3"
