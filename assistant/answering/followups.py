@@ -43,7 +43,7 @@ def stand_alone(question: str, history: Sequence[Turn]) -> str:
         return question
     answers = [turn.content for turn in history if turn.role == "assistant"]
     earlier: list[str] = []
-    for former in reversed(asked[-3:]):
+    for former in reversed(asked[-2:]):
         earlier.append(former)
         if not _leans(former):
             break
@@ -78,7 +78,7 @@ def _leans(question: str) -> bool:
 def _names(text: str) -> list[str]:
     found: dict[str, None] = {}
     for match in _NAME.finditer(text):
-        name = match.group().strip(" .'’-")
+        name = re.sub(r"['’]s$", "", match.group().strip(" .'’-"))
         words = name.split()
         while words and words[0].lower() in _NOT_NAMES:
             words.pop(0)

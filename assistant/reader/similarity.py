@@ -27,6 +27,8 @@ _WORDS = 0.2
 _PLACED_WORDS = 0.2
 _PASSAGE_RANK = 0.1
 _ASKED_VOICE = 0.1
+# "How does Vu answer that?" asks for Vu's own words, not for words about him.
+_ASKED_TO_SPEAK = 0.2
 _ASKED_KIND_OF_ANSWER = 0.15
 # Maps and timelines repeat what stands elsewhere, cautions qualify it: the place itself is the better citation.
 _SECOND_HAND = 0.1
@@ -40,6 +42,10 @@ _TOLD = 0.3
 _CONFIDENCE = (-7.7, 7.5, 4.45)
 _VECTORS_KEPT = 20_000
 
+_SPEAKS = (
+    "say|answer|reply|respond|argue|claim|think|believe|hold|object|concede|grant|admit|counter|rebut|conclude|define|explain|"
+    "describe|call|mean|report|write|note|see|view|treat|use"
+)
 _MONTH = r"(?:january|february|march|april|may|june|july|august|september|october|november|december)"
 _EXPECTED: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
     (
@@ -78,7 +84,8 @@ class SimilarityReader:
         cosines = (said @ wanted.T).mean(axis=1)
         weights = self._store.term_weights(standalone)
         own_weights = {term: weights[term] for term in analyse(question) if term in weights} or weights
-        speakers = _asked_speakers(standalone, passages)
+        speakers = _asked_speakers(question, passages) or _asked_speakers(standalone, passages)
+        called = {speaker for speaker in speakers if _is_called_to_speak(speaker, question)}
         places = [
             set(analyse(" ".join((document.title, *passage.chunk.headings))))
             for passage, document in zip(passages, documents, strict=True)
@@ -98,6 +105,7 @@ class SimilarityReader:
                 + _PLACED_WORDS * (_share(own_weights, placed) + _share(weights, placed)) / 2
                 + _PASSAGE_RANK * (passage.score / passages[0].score + 1 / (1 + position))
                 + _ASKED_VOICE * (passage.chunk.voice.speaker in speakers)
+                + _ASKED_TO_SPEAK * (passage.chunk.voice.speaker in called)
                 + _ASKED_KIND_OF_ANSWER * _holds_what_is_asked(question, texts[number])
                 - _SECOND_HAND * (kind in _SECOND_HAND_KINDS)
                 - _GAP * (kind == GAPS)
@@ -139,13 +147,18 @@ def _holds_what_is_asked(question: str, text: str) -> bool:
 
 
 def _asked_speakers(question: str, passages: Sequence[Passage]) -> set[str]:
-    """Speakers among the passages whose name, or its last part, stands in the question."""
+    """Speakers among the passages whose name, or its last part, stands in these words."""
     words = set(re.findall(r"\w+", question))
     return {
         passage.chunk.voice.speaker
         for passage in passages
         if passage.chunk.voice.speaker in question or passage.chunk.voice.speaker.split()[-1] in words
     }
+
+
+def _is_called_to_speak(speaker: str, question: str) -> bool:
+    """Whether the question asks what this speaker says: "does Vu argue", "did the Post report"."""
+    return bool(re.search(rf"\b(?:do|does|did)\s+(?:\w+\s+){{0,2}}{re.escape(speaker.split()[-1])}\s+(?:{_SPEAKS})\b", question))
 
 
 def _logistic(value: float) -> float:
