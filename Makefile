@@ -6,12 +6,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 .PHONY: chat test check format eval screenshot clean
 
-chat: $(VENV)/installed .index/ledger.db
+# The index is built once; later changes of the corpus are told in the chat (F5) and taken in by `assistant index`.
+# (Not a target of its own: make deletes the target of a recipe that was stopped.)
+chat: $(VENV)/installed
+	@test -e .index/ledger.db || $(BIN)/assistant index
 	@$(BIN)/assistant
-
-# Built once; later changes of the corpus are told in the chat (F5) and taken in by `assistant index`.
-.index/ledger.db: | $(VENV)/installed
-	@$(BIN)/assistant index
 
 test: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -13,6 +14,10 @@ def main() -> None:
     from assistant.cli import app
     from index.errors import AssistantError
 
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding shows a question mark rather than a failure.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     verbose = bool(os.environ.get("ASSISTANT_DEBUG"))
     try:
         app()
@@ -22,7 +27,9 @@ def main() -> None:
         # Typer turns Ctrl+C into an exit with this code.
         if isinstance(stop, SystemExit) and stop.code != _STOPPED:
             raise
-        sys.stderr.write("assistant: stopped; what is indexed is whole, and the same command goes on from here.\n")
+        sys.stderr.write(
+            "assistant: stopped. Nothing is lost: an index that was being built goes on from here with the same command.\n"
+        )
         sys.exit(_STOPPED)
     except BrokenPipeError:
         # The reader of a pipe has gone; what is left unsaid must not raise again at exit.

@@ -33,9 +33,13 @@ def add_sources(paths: Iterable[Path], settings: IndexSettings, *, replace: bool
     copied: list[str] = []
     present: list[str] = []
     refused: list[str] = []
+    paths = list(paths)
     for path in paths:
         if not path.exists():
-            raise CorpusError(f"{path} does not exist; nothing of it was added.")
+            raise CorpusError(f"{path} does not exist; nothing was added.")
+        if path.resolve().is_relative_to(settings.corpus.resolve()) or settings.corpus.resolve().is_relative_to(path.resolve()):
+            raise CorpusError(f"{path} is in the corpus already, or holds it; bring the index up to date with: assistant index")
+    for path in paths:
         for source, relative in _files(path, refused):
             target = settings.added / relative
             name = f"{ADDED}/{relative.as_posix()}"

@@ -10,7 +10,7 @@ from assistant.answering.followups import Turn
 from assistant.reader.similarity import SimilarityReader
 from assistant.retrieval.retriever import Retriever
 from assistant.settings import Settings
-from index.build import Plan, Progress, Report, build, compare, corpus_files
+from index.build import Plan, Progress, Report, build, compare, corpus_files, known_failures
 from index.embedders import Embedder, SentenceTransformerEmbedder
 from index.errors import CorpusError, StoreMissing
 from index.store import LocalStore
@@ -45,8 +45,16 @@ class Assistant:
     def drift(self) -> Plan | None:
         """How the corpus folder differs from the store; None where there is no such folder any more."""
         with suppress(CorpusError):
-            return compare(corpus_files(self._settings.for_index()), self.store.documents())
+            files = corpus_files(self._settings.for_index())
+            return compare(files, self.store.documents(), known_failures(self.store))
         return None
+
+    def check_not_empty(self) -> None:
+        """Raises CorpusError when there is nothing to answer from."""
+        if not self.store.ledger.counts()["documents"]:
+            raise CorpusError(
+                f"the corpus {self._settings.for_index().corpus} holds no document that can be read; add some with: assistant add"
+            )
 
     def close(self) -> None:
         self.store.close()
@@ -57,9 +65,12 @@ def build_index(settings: Settings, *, rebuild: bool = False) -> Iterator[Plan |
 
 
 def is_built(settings: Settings) -> bool:
-    """Whether there is a store to open. One whose first build was cut short counts: it holds whole documents."""
+    """Whether a build was ever finished; one that was cut short is gone on with, not taken for the whole."""
     try:
-        LocalStore(settings.for_index().store).close()
+        store = LocalStore(settings.for_index().store)
     except StoreMissing:
         return False
-    return True
+    try:
+        return store.ledger.meta("finished") is not None
+    finally:
+        store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,12 +66,15 @@ def chat(
     from assistant.tui.app import ChatApp
 
     ChatApp({"corpus": corpus, "store": store}).run()
+    # A model that is still loading would hold the shell for seconds; nothing is open that could be lost.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 @app.command()
 def ask(
     context: typer.Context,
-    question: Annotated[str, typer.Argument(help="What you want to know; - reads it from standard input.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What you want to know; - reads it from standard input.")],
     as_json: Json = False,
     history: Annotated[
         Path | None,
@@ -134,6 +138,8 @@ def add(
 
     * `assistant add article.txt notes/`
     * `assistant add --replace article.txt`
+
+    To take a source out again, delete its file below the folder that `assistant doctor` names, and run `assistant index`.
     """
     from assistant.adding import add_sources
     from assistant.inert import inert
@@ -182,7 +188,8 @@ def evaluate(
     from evals.printed import run_and_print
 
     loaded = load_suite(suite)
-    settings = _settings(context, corpus or loaded.corpus, store)
+    before: tuple[Path | None, Path | None] = context.obj or (None, None)
+    settings = _settings(context, corpus or before[0] or loaded.corpus, store)
     run_and_print(loaded, _open(settings), out=out, limit=limit, as_json=as_json)
 
 
@@ -213,7 +220,9 @@ def _open(settings: Settings) -> Assistant:
 
     if not is_built(settings):
         _build(settings, quiet=True)
-    return Assistant(settings)
+    assistant = Assistant(settings)
+    assistant.check_not_empty()
+    return assistant
 
 
 def _build(settings: Settings, *, rebuild: bool = False, quiet: bool) -> None:
@@ -241,7 +250,7 @@ def _history(path: Path | None) -> list[Any]:
         turns = [Turn(turn["role"], str(turn["content"])) for turn in told]
     except OSError as error:
         raise QuestionError(f"the history {path} cannot be read ({error.strerror}).") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise QuestionError(f'{path} is not a JSON list of {{"role": "user" or "assistant", "content": "…"}}.') from error
     if any(turn.role not in ("user", "assistant") for turn in turns):
         raise QuestionError(f"{path}: a turn's role must be user or assistant.")

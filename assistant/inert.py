@@ -29,3 +29,8 @@ def one_line(text: str) -> str:
 def markdown_literal(text: str) -> str:
     """One line of Markdown that shows the text letter by letter: every ASCII punctuation mark may be escaped."""
     return _MARKDOWN.sub(r"\\\1", one_line(text))
+
+
+def shortened(words: str, longest: int) -> str:
+    """At most `longest` characters, with an ellipsis for what is left out."""
+    return words if len(words) <= longest else f"{words[: longest - 1]}…"

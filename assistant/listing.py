@@ -67,16 +67,14 @@ def _print_report(report: Report) -> None:
 
 def print_sources(rows: list[DocumentRow]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("document", overflow="fold")
-    table.add_column("title", overflow="fold", ratio=1)
-    table.add_column("who", overflow="fold")
-    table.add_column("date", no_wrap=True)
+    table.add_column("document", overflow="fold", ratio=1)
     table.add_column("kind", no_wrap=True)
-    table.add_column("chunks", justify="right")
-    table.add_column("tokens", justify="right")
+    for name in ("chunks", "tokens"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        cells = (row.id, row.title, ", ".join(row.authors) or "–", row.published or "–", row.kind)
-        table.add_row(*(Text(inert(cell)) for cell in cells), str(row.chunks), f"{row.tokens:,}")
+        who = " · ".join(part for part in (", ".join(row.authors), row.published or "") if part)
+        first = Text.assemble(inert(row.title), (f"  {inert(who)}" if who else "", "dim"), "\n  ", (inert(row.id), "dim"))
+        table.add_row(first, Text(inert(row.kind)), str(row.chunks), f"{row.tokens:,}")
     console = Console()
     console.print(table)
     chunks, tokens = sum(row.chunks for row in rows), sum(row.tokens for row in rows)
@@ -106,5 +104,5 @@ def drift_lines(plan: Plan | None) -> Iterator[str]:
     elif not plan.is_empty:
         yield (
             f"! The corpus has changed since the index was built ({len(plan.new)} new, {len(plan.touched)} changed, "
-            f"{len(plan.removed)} removed); bring it up to date with: assistant index"
+            f"{len(plan.removed)} removed); bring it up to date with: assistant index (and the same --corpus and --store)"
         )

@@ -79,6 +79,10 @@ def load_settings(command_line: Mapping[str, Any] | None = None) -> Settings:
     for key, value in (command_line or {}).items():
         if value is not None:
             merged[key] = (value, f"--{key.replace('_', '-')}")
+    for key in ("corpus", "store"):
+        value, place = merged.get(key, (None, ""))
+        if value is not None and not str(value).strip():
+            raise SettingsError(f"{place}: {key} is empty; give a folder or leave it out.")
     try:
         return Settings(**{key: value for key, (value, _) in merged.items()})
     except ValidationError as error:

@@ -97,8 +97,8 @@ def _load_cases(path: Path) -> tuple[GoldCase, ...]:
             continue
         try:
             told = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise SuiteError(f"{path}, line {number}: not JSON ({error.msg}).") from error
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise SuiteError(f"{path}, line {number}: not JSON ({error}).") from error
         try:
             case = _case(told, number)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

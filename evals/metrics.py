@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import NamedTuple, TypeVar
@@ -39,11 +40,14 @@ def reciprocal_rank(needs_met_by_rank: Sequence[Sequence[bool]]) -> float | None
 
 
 def key_fact_recall(answer: str, facts: Sequence[Sequence[str]]) -> float | None:
-    """Share of the facts of which one wording stands in the answer (strict nugget recall, as in TREC RAG)."""
+    """Share of the facts of which one wording stands in the answer (strict nugget recall, as in TREC RAG).
+
+    A wording may be the beginning of a word ("ideolog"), never its middle or end.
+    """
     if not facts:
         return None
-    said = " ".join(answer.lower().split())
-    return fmean(any(wording in said for wording in fact) for fact in facts)
+    said = f" {' '.join(answer.lower().split())} "
+    return fmean(any(re.search(rf"(?<!\w){re.escape(wording.strip())}", said) for wording in fact) for fact in facts)
 
 
 def precision(relevant: Sequence[bool]) -> float | None:

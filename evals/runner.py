@@ -61,8 +61,8 @@ def run(suite: Suite, assistant: Assistant, *, limit: int | None = None) -> Iter
         try:
             events = assistant.converse(case.history).ask(case.question)
             answer = next(event.answer for event in events if isinstance(event, Finished))
-        except AssistantError as error:
-            yield Outcome(case, failed(case), None, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a question raises, it counts as wrong and is shown
+            yield Outcome(case, failed(case), None, str(error) if isinstance(error, AssistantError) else repr(error))
         else:
             yield Outcome(case, score(case, answer, documents), answer, None)
 

@@ -112,5 +112,5 @@ def _right_speaker(case: GoldCase, answer: Answer) -> float:
 
 
 def _credits(gold: Voice, voice: Voice) -> bool:
-    # A note or map may pass a voice on; words known only by report must never pass for the speaker's own.
-    return voice.speaker == gold.speaker and (gold.reported_by is None or voice.reported_by is not None)
+    # A map may pass on what a speaker says at first hand; a report must be credited to its reporter.
+    return voice.speaker == gold.speaker and gold.reported_by in (None, voice.reported_by)

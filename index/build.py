@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from index.chunks import Chunk, chunk_document, embedding_key, embedding_text
+from index.chunks import Chunk, chunk_document, embedding_key
 from index.documents import Document
 from index.embedders import Embedder
-from index.errors import CorpusError, StoreBusy, StoreError
+from index.errors import CorpusError, StoreBusy, StoreDamaged, StoreError
 from index.ledger import FILE_NAME as LEDGER_FILE
 from index.ledger import DocumentRow, Entry
 from index.loaders.registry import Loaded, is_supported, load
@@ -68,45 +70,77 @@ class Report:
     seconds: float
 
 
-def corpus_files(settings: IndexSettings) -> dict[str, Path]:
-    """Document id -> file. Raises CorpusError when the corpus folder is missing or is no folder.
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What a corpus holds."""
+
+    paths: dict[str, Path]
+    """Document id -> file."""
+    unreadable: tuple[str, ...]
+    """Ids of folders and files that could not be looked at; what was indexed of them stays."""
+
+
+def corpus_files(settings: IndexSettings) -> Files:
+    """Raises CorpusError when the corpus folder is missing or is no folder.
 
     Hidden files and folders are passed over, and links are not followed out of the corpus.
     """
     if not settings.corpus.is_dir():
         raise CorpusError(f"the corpus folder {settings.corpus} does not exist or is no folder; choose one with --corpus.")
-    files = {}
+    paths: dict[str, Path] = {}
+    unreadable: list[str] = []
     for root, prefix in ((settings.corpus, ""), (settings.added, f"{ADDED}/")):
-        for path in _walk(root, skip={settings.added, settings.store} - {root}):
-            files[prefix + path.relative_to(root).as_posix()] = path
-    return dict(sorted(files.items()))
+        skipped = {path.resolve() for path in {settings.added, settings.store} - {root}}
+
+        def note(error: OSError, root: Path = root, prefix: str = prefix) -> None:
+            if Path(error.filename) != root or root == settings.corpus:
+                unreadable.append(prefix + Path(error.filename).relative_to(root).as_posix())
+
+        for folder, folders, names in os.walk(root, onerror=note):
+            here = Path(folder)
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and (here / name).resolve() not in skipped)
+            for name in sorted(names):
+                path = here / name
+                document_id = prefix + path.relative_to(root).as_posix()
+                if name.startswith(".") or not is_supported(path):
+                    continue
+                try:
+                    if path.resolve(strict=True).is_relative_to(root.resolve()) and path.is_file():
+                        paths[document_id] = path
+                except (OSError, RuntimeError):
+                    unreadable.append(document_id)
+    return Files(dict(sorted(paths.items())), tuple(unreadable))
 
 
-def _walk(root: Path, skip: set[Path]) -> Iterator[Path]:
-    home = root.resolve()
-    skipped = {path.resolve() for path in skip}
-    for folder, folders, names in os.walk(root):
-        here = Path(folder)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and (here / name).resolve() not in skipped)
-        for name in sorted(names):
-            path = here / name
-            if not name.startswith(".") and is_supported(path) and path.resolve().is_relative_to(home) and path.is_file():
-                yield path
+def compare(files: Files, rows: list[DocumentRow], failed: Mapping[str, Sequence[int]] | None = None) -> Plan:
+    """Compares by size and time of change; nothing is read.
 
-
-def compare(files: dict[str, Path], rows: list[DocumentRow]) -> Plan:
-    """Compares by size and time of change; nothing is read."""
+    failed: id -> stamp of files that a build could not read; while they are the same they count as no change.
+    """
     known = {row.id: row for row in rows}
     new, touched, unchanged = [], [], []
-    for document_id, path in files.items():
+    for document_id, path in files.paths.items():
         row = known.pop(document_id, None)
-        if row is None:
+        stamp = _stamp(path)
+        if failed and tuple(failed.get(document_id, ())) == stamp:
+            unchanged.append(document_id)
+        elif row is None:
             new.append(document_id)
-        elif _stamp(path) != (row.size, row.modified):
+        elif stamp != (row.size, row.modified):
             touched.append(document_id)
         else:
             unchanged.append(document_id)
-    return Plan(tuple(new), tuple(touched), tuple(known), tuple(unchanged))
+    hidden = [
+        name for name in known if any(name == each or name.startswith(f"{each}/") or each == "." for each in files.unreadable)
+    ]
+    removed = [name for name in known if name not in hidden]
+    return Plan(tuple(new), tuple(touched), tuple(removed), tuple(sorted((*unchanged, *hidden))))
+
+
+def known_failures(store: LocalStore) -> dict[str, list[int]]:
+    """The files that the last build could not read, with their stamps."""
+    told: dict[str, list[int]] = json.loads(store.ledger.meta("failed") or "{}")
+    return told
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -147,7 +181,7 @@ def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False)
     files = corpus_files(settings)
     with build_lock(settings.store):
         if rebuild:
-            _forget_if_unreadable(settings.store)
+            _set_aside_if_damaged(settings.store)
         store = LocalStore(settings.store, writable=True)
         try:
             if not rebuild:
@@ -162,18 +196,21 @@ def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False)
             store.close()
 
 
-def _forget_if_unreadable(folder: Path) -> None:
+def _set_aside_if_damaged(folder: Path) -> None:
     """A rebuild of a damaged ledger starts afresh; the damaged file is set aside, not deleted."""
     try:
         store = LocalStore(folder, writable=True)
+    except StoreDamaged:
+        sound = False
+    else:
         sound = store.ledger.integrity() == "ok"
         store.close()
-    except StoreError:
-        sound = False
-    if not sound and (folder / LEDGER_FILE).exists():
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                (folder / f"{LEDGER_FILE}{suffix}").replace(folder / f"{LEDGER_FILE}.damaged{suffix}")
+    if sound:
+        return
+    free = next(number for number in count(1) if not (folder / f"{LEDGER_FILE}.damaged-{number}").exists())
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            (folder / f"{LEDGER_FILE}{suffix}").replace(folder / f"{LEDGER_FILE}.damaged-{free}{suffix}")
 
 
 @dataclass(slots=True)
@@ -190,21 +227,24 @@ class _Build:
     settings: IndexSettings
     embedder: Embedder
     store: LocalStore
-    files: dict[str, Path]
+    files: Files
     known: dict[str, DocumentRow]
     rebuild: bool
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of the files that could not be read."""
     warnings: list[str] = field(default_factory=list)
     embedded: int = 0
     expected: int = 0
 
     def run(self, plan: Plan, started: float) -> Iterator[Progress | Report]:
         self.unchanged.extend(plan.unchanged)
+        self.failed.extend(f"{name}: cannot be looked at; check its permissions." for name in self.files.unreadable)
         if self.store.ledger.meta("fingerprint") is None or self.rebuild:
-            self.store.ledger.set_meta(
+            self.store.ledger.begin_anew(
                 built_with(self.embedder.fingerprint, self.embedder.dimensions, self.settings.chunk_tokens)
             )
         self.store.apply(remove=plan.removed)
@@ -221,6 +261,7 @@ class _Build:
         yield from self._finish(waiting)
         yield Progress("reading", len(todo), len(todo))
         self.store.derive()
+        self.store.ledger.set_meta({"failed": json.dumps(self.stamps), "finished": "yes"})
         yield Report(
             added=tuple(self.added),
             changed=tuple(self.changed),
@@ -233,12 +274,13 @@ class _Build:
         )
 
     def _prepare(self, document_id: str) -> _Waiting | None:
-        path = self.files[document_id]
+        path = self.files.paths[document_id]
         stamp = _stamp(path)
         try:
             loaded: Loaded = load(path, document_id, max_bytes=self.settings.max_file_bytes)
         except CorpusError as error:
             self.failed.append(str(error))
+            self.stamps[document_id] = stamp
             return None
         if loaded.warning:
             self.warnings.append(loaded.warning)
@@ -253,8 +295,7 @@ class _Build:
         )
         if not chunks:
             self.warnings.append(f"{document_id}: holds no sentences; nothing in it can be found.")
-        texts = [embedding_text(document.title, chunk) for chunk in chunks]
-        return _Waiting(document, chunks, {embedding_key(text): text for text in texts}, stamp)
+        return _Waiting(document, chunks, {embedding_key(chunk.text): chunk.text for chunk in chunks}, stamp)
 
     def _finish(self, waiting: list[_Waiting]) -> Iterator[Progress]:
         fingerprint = self.embedder.fingerprint
@@ -270,6 +311,6 @@ class _Build:
             yield Progress("embedding", self.embedded, self.expected)
         for each in waiting:
             document = each.document
-            vector_keys = [embedding_key(embedding_text(document.title, chunk)) for chunk in each.chunks]
+            vector_keys = [embedding_key(chunk.text) for chunk in each.chunks]
             self.store.apply(put=[Entry(document, each.chunks, vector_keys, *each.stamp, tokens=count_tokens(document.text))])
             (self.changed if document.id in self.known else self.added).append(document.id)

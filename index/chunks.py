@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from index.documents import Document, Locator, Voice
 from index.sentences import Span, sentence_spans
@@ -15,8 +15,6 @@ TokenCounter = Callable[[Sequence[str]], list[int]]
 """Texts -> the number of the embedder's tokens in each, without special tokens."""
 
 _SPECIAL_TOKENS = 2
-_SHORTEST_BUDGET = 32
-_LONGEST_HEADING = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,47 +33,47 @@ class Chunk:
     voice: Voice
 
 
-def embedding_text(title: str, chunk: Chunk) -> str:
-    """What the embedder reads for a chunk: its place in the document, then its words."""
-    return f"{_prefix(title, chunk.headings)}{chunk.text}"
-
-
 def embedding_key(text: str) -> str:
     """The name under which a vector is kept: a text that was embedded once is never embedded again."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _prefix(title: str, headings: Iterable[str]) -> str:
-    return "".join(f"{part[:_LONGEST_HEADING]}\n" for part in (title, *headings) if part)
-
-
 def chunk_document(document: Document, count_tokens: TokenCounter, *, budget: int, limit: int) -> list[Chunk]:
     """Packs a document's sentences.
 
-    budget: the size to aim at, in tokens of the text. limit: what the embedder reads, place and special tokens
-    included; no chunk is longer, so nothing is ever cut off unseen.
+    budget: the size to aim at, in tokens. limit: what the embedder reads, special tokens included; no chunk is longer,
+    so nothing is ever cut off unseen.
     """
+    room = limit - _SPECIAL_TOKENS
     chunks: list[Chunk] = []
-    for (headings, voice), group in groupby(document.locators, key=lambda place: (place.headings, voice_at(document, place))):
-        locators = list(group)
-        room = limit - _SPECIAL_TOKENS - count_tokens([_prefix(document.title, headings)])[0]
-        if room < _SHORTEST_BUDGET:
-            # A heading longer than a text would crowd the text out.
-            headings, room = (), limit - _SPECIAL_TOKENS - count_tokens([_prefix(document.title, ())])[0]
-        for start, end, tokens in _pack(document.text, locators, count_tokens, min(budget, room), room):
-            chunks.append(
-                Chunk(
-                    id=f"{document.id}#{len(chunks)}",
-                    document_id=document.id,
-                    headings=headings,
-                    text=document.text[start:end],
-                    start=start,
-                    end=end,
-                    tokens=tokens,
-                    voice=voice,
+    for section in _sections(document.locators):
+        for voice, group in groupby(section, key=lambda place: voice_at(document, place)):
+            for start, end, tokens in _pack(document.text, list(group), count_tokens, min(budget, room), room):
+                chunks.append(
+                    Chunk(
+                        id=f"{document.id}#{len(chunks)}",
+                        document_id=document.id,
+                        headings=section[0].headings,
+                        text=document.text[start:end],
+                        start=start,
+                        end=end,
+                        tokens=tokens,
+                        voice=voice,
+                    )
                 )
-            )
     return chunks
+
+
+def _sections(locators: Iterable[Locator]) -> Iterator[list[Locator]]:
+    """Runs of locators without a heading in between."""
+    section: list[Locator] = []
+    for locator in locators:
+        if section and locator.heading:
+            yield section
+            section = []
+        section.append(locator)
+    if section:
+        yield section
 
 
 def _pack(
@@ -85,34 +83,33 @@ def _pack(
     start: int | None = None
     end = tokens = 0
     for locator in locators:
-        pieces = list(_pieces(text, sentence_spans(text, locator.start, locator.end), count_tokens, room))
+        spans = sentence_spans(text, locator.start + locator.heading, locator.end)
+        pieces = list(_pieces(text, spans, count_tokens, room))
         whole = sum(size for _, _, size in pieces)
         if start is not None and tokens + whole > budget and tokens > budget // 2:
             yield start, end, tokens
-            start, tokens = None, 0
-        for begin, stop, size in pieces:
-            if start is not None and tokens + size > budget:
+            start = None
+        # What stands between two pieces (list markers, rules of dashes) is in the chunk, and counts.
+        before = [end, *(stop for _, stop, _ in pieces[:-1])]
+        gaps = count_tokens([text[last:begin] for last, (begin, _, _) in zip(before, pieces, strict=True)]) if pieces else []
+        for (begin, stop, size), gap in zip(pieces, gaps, strict=True):
+            if start is not None and tokens + gap + size > budget:
                 yield start, end, tokens
-                start, tokens = None, 0
+                start = None
+            tokens = size if start is None else tokens + gap + size
             start = begin if start is None else start
-            end, tokens = stop, tokens + size
+            end = stop
     if start is not None:
         yield start, end, tokens
 
 
 def _pieces(text: str, spans: Sequence[Span], count_tokens: TokenCounter, room: int) -> Iterator[tuple[int, int, int]]:
-    """Sentences with their tokens; one that is longer than the embedder reads is cut, at white space where there is any.
-
-    What stands between two sentences (list markers, rules of dashes) is counted with the sentence after it.
-    """
+    """Sentences with their tokens; one that is longer than the embedder reads is cut, at white space where there is any."""
     if not spans:
         return
-    between = [text[left[1] : right[0]] for left, right in pairwise(spans)]
-    sizes = count_tokens([text[start:end] for start, end in spans])
-    gaps = [0, *count_tokens(between)]
-    for (start, end), size, gap in zip(spans, sizes, gaps, strict=True):
-        if size + gap <= room:
-            yield start, end, size + gap
+    for (start, end), size in zip(spans, count_tokens([text[start:end] for start, end in spans]), strict=True):
+        if size <= room:
+            yield start, end, size
             continue
         while start < end:
             stop = _fitting(text, start, end, count_tokens, room)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
@@ -33,6 +34,8 @@ class Locator:
     """The headings above the place, outermost first."""
     voice: Voice | None = None
     """Who speaks here, where the document itself says so."""
+    heading: int = 0
+    """How many characters at the start are the heading itself, which is no sentence of the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +77,5 @@ def citation_name(authors: tuple[str, ...], published: str | None, title: str) -
     if not families:
         return title
     names = families[0] if len(families) == 1 else " and ".join(families) if len(families) == 2 else f"{families[0]} et al."
-    return f"{names} {published[:4]}" if published else names
+    year = re.search(r"\b\d{4}\b", published or "")
+    return f"{names} {year[0]}" if year else names

@@ -27,6 +27,10 @@ class StoreMismatch(StoreError):
     """The store was built with another model or another chunking than the settings ask for."""
 
 
+class StoreDamaged(StoreError):
+    """The ledger is no sound ledger of this format: it must be built anew."""
+
+
 class StoreBusy(StoreError):
     """Another process is building this store."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from index.build import compare, corpus_files
+from index.build import compare, corpus_files, known_failures
 from index.embedders import SentenceTransformerEmbedder
 from index.errors import AssistantError, StoreMissing
 from index.settings import IndexSettings
@@ -38,7 +38,11 @@ def examine(settings: IndexSettings) -> Iterator[Finding]:
     files = None
     try:
         files = corpus_files(settings)
-        yield Finding("ok" if files else "look", "corpus", f"{len(files)} files in {settings.corpus}")
+        yield Finding(
+            "ok" if files.paths else "look",
+            "corpus",
+            f"{len(files.paths)} files in {settings.corpus}; added ones go to {settings.added}",
+        )
     except AssistantError as error:
         yield Finding("bad", "corpus", str(error))
     try:
@@ -52,7 +56,7 @@ def examine(settings: IndexSettings) -> Iterator[Finding]:
     try:
         yield from _examine_store(store, settings, fingerprint)
         if files is not None:
-            plan = compare(files, store.documents())
+            plan = compare(files, store.documents(), known_failures(store))
             if plan.is_empty:
                 yield Finding("ok", "drift", "the index shows the corpus as it is")
             else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import RLock
@@ -18,16 +19,19 @@ from numpy.typing import NDArray
 
 from index.chunks import Chunk
 from index.documents import Document, Locator, Voice
-from index.errors import StoreError, StoreMissing
+from index.errors import StoreDamaged, StoreError, StoreMissing
 
 FORMAT = "1"
 FILE_NAME = "ledger.db"
+STALE = "stale"
+"""Stands for the digest of a document that was built in another way than the ledger now says."""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (
     id TEXT PRIMARY KEY, digest TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
-    tokens INTEGER NOT NULL, indexed REAL NOT NULL, record TEXT NOT NULL, text TEXT NOT NULL
+    tokens INTEGER NOT NULL, indexed REAL NOT NULL, record TEXT NOT NULL,
+    locators TEXT NOT NULL, text TEXT NOT NULL
 );
 CREATE TABLE chunks (
     key INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -99,8 +103,8 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from error
 
-    def _damaged(self, error: sqlite3.Error) -> StoreError:
-        return StoreError(f"the index in {self._path.parent} is damaged ({error}); rebuild it with: assistant index --rebuild")
+    def _damaged(self, error: sqlite3.Error) -> StoreDamaged:
+        return StoreDamaged(f"the index in {self._path.parent} is damaged ({error}); rebuild it with: assistant index --rebuild")
 
     def _connect(self, writable: bool) -> sqlite3.Connection:
         location = self._path.resolve().as_uri()
@@ -116,7 +120,10 @@ class Ledger:
             )
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.OperationalError:
-            # A read-only folder: WAL files cannot be made there, and nobody can be writing either.
+            log = Path(f"{self._path}-wal")
+            if os.access(self._path.parent, os.W_OK) or (log.exists() and log.stat().st_size):
+                raise
+            # A read-only folder, where SQLite can make no shared memory; the log is empty, so nothing is overlooked.
             connection = sqlite3.connect(
                 f"{location}?mode=ro&immutable=1", uri=True, check_same_thread=False, isolation_level=None
             )
@@ -135,7 +142,7 @@ class Ledger:
                     self._connection.execute(statement)
                 self._set({"format": FORMAT, "version": "0", "identity": uuid.uuid4().hex})
         elif self.meta("format") != FORMAT:
-            raise StoreError(
+            raise StoreDamaged(
                 f"the index in {self._path.parent} has format {self.meta('format')}, this program reads {FORMAT}; "
                 "rebuild it with: assistant index --rebuild"
             )
@@ -147,18 +154,29 @@ class Ledger:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
-                yield
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    with suppress(sqlite3.Error):
+                        self._connection.execute("ROLLBACK")
+                    raise
+            except sqlite3.OperationalError as error:
+                raise StoreError(
+                    f"the index in {self._path.parent} cannot be written ({error}); check free space and permissions. "
+                    "What was written before is whole."
+                ) from error
+            except sqlite3.DatabaseError as error:
+                raise self._damaged(error) from error
 
     def _rows(self, statement: str, arguments: Sequence[object] = ()) -> list[tuple[object, ...]]:
         with self._lock:
             try:
                 return self._connection.execute(statement, arguments).fetchall()
+            except sqlite3.OperationalError as error:
+                raise StoreError(f"the index in {self._path.parent} cannot be read now ({error}); try again.") from error
             except sqlite3.DatabaseError as error:
                 raise self._damaged(error) from error
 
@@ -206,19 +224,19 @@ class Ledger:
 
     def document(self, document_id: str) -> Document:
         """Raises StoreError when the ledger does not hold it."""
-        rows = self._rows("SELECT record, text, digest FROM documents WHERE id = ?", (document_id,))
+        rows = self._rows("SELECT record, text, digest, locators FROM documents WHERE id = ?", (document_id,))
         if not rows:
             raise StoreError(f"{document_id} is not in the index any more; ask again, or see: assistant sources")
         meta: dict[str, Any] = json.loads(str(rows[0][0]))
-        locators = meta.pop("locators")
+        locators = json.loads(str(rows[0][3]))
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in meta.items()}
         return Document(
             id=document_id,
             text=str(rows[0][1]),
             digest=str(rows[0][2]),
             locators=tuple(
-                Locator(start, end, label, tuple(headings), Voice(*voice) if voice else None)
-                for start, end, label, headings, voice in locators
+                Locator(start, end, label, tuple(headings), Voice(*voice) if voice else None, heading)
+                for start, end, label, headings, voice, heading in locators
             ),
             **values,
         )
@@ -297,6 +315,13 @@ class Ledger:
         with self._transaction():
             self._set(values)
 
+    def begin_anew(self, values: Mapping[str, str]) -> None:
+        """Notes another way of building and, with it, that every document is yet to be built that way."""
+        with self._transaction():
+            self._set(values)
+            self._connection.execute("UPDATE documents SET digest = ?, size = -1", (STALE,))
+            self._raise_version()
+
     def put_vectors(self, fingerprint: str, vectors: Mapping[str, NDArray[np.float32]]) -> None:
         with self._transaction():
             self._connection.executemany(
@@ -307,15 +332,15 @@ class Ledger:
     def put(self, entry: Entry) -> None:
         """Adds a document or replaces its former state, in one transaction."""
         document = entry.document
-        record = {key: value for key, value in asdict(document).items() if key not in ("id", "text", "digest", "locators")} | {
-            "locators": [
-                [place.start, place.end, place.label, place.headings, _voice(place.voice)] for place in document.locators
-            ]
-        }
+        record = {key: value for key, value in asdict(document).items() if key not in ("id", "text", "digest", "locators")}
+        locators = [
+            [place.start, place.end, place.label, place.headings, _voice(place.voice), place.heading]
+            for place in document.locators
+        ]
         with self._transaction():
             self._connection.execute("DELETE FROM documents WHERE id = ?", (document.id,))
             self._connection.execute(
-                "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     document.id,
                     document.digest,
@@ -324,6 +349,7 @@ class Ledger:
                     entry.tokens,
                     time.time(),
                     json.dumps(record),
+                    json.dumps(locators),
                     document.text,
                 ),
             )

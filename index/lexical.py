@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -65,6 +66,11 @@ class WordIndex:
         self._index: Any = tantivy.Index(self._schema)
         self._index.register_tokenizer(_ANALYSER, _ANALYSE)
 
+    @property
+    def is_saved(self) -> bool:
+        """Whether it lives in the folder, and not in memory only."""
+        return self._folder is not None
+
     def load(self) -> bool:
         """Opens the saved index, unless it is missing, damaged or another ledger's; says whether it did."""
         if self._folder is None:
@@ -73,14 +79,25 @@ class WordIndex:
             told = json.loads((self._folder / _STATE).read_text(encoding="utf-8"))
             if any(told.get(name) != value for name, value in self._origin.items()):
                 return False
+            # tantivy opens a folder without its list of segments as an empty index, and panics on a torn segment.
+            if told["files"] != self._digests():
+                return False
             index = tantivy.Index(self._schema, path=str(self._folder))
             index.register_tokenizer(_ANALYSER, _ANALYSE)
-            index.searcher().search(tantivy.Query.all_query(), 1)
             version = int(told["version"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
         self._index, self.version = index, version
         return True
+
+    def _digests(self) -> dict[str, str]:
+        """SHA-256 of each file that belongs to the index."""
+        digests = {}
+        for path in sorted(self._folder.iterdir() if self._folder else ()):
+            if not path.name.startswith(_STATE) and path.suffix != ".lock":
+                with path.open("rb") as file:
+                    digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+        return digests
 
     def create(self) -> None:
         """Begins an empty index in the folder."""
@@ -118,7 +135,7 @@ class WordIndex:
         self.version = version
         if self._folder is not None:
             temporary = self._folder / f"{_STATE}.new"
-            temporary.write_text(json.dumps({**self._origin, "version": version}), encoding="utf-8")
+            temporary.write_text(json.dumps({**self._origin, "version": version, "files": self._digests()}), encoding="utf-8")
             temporary.replace(self._folder / _STATE)
 
     def search(self, text: str, count: int) -> list[tuple[int, float]]:

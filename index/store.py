@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from index.vectors import DenseIndex
 
 
+_DOCUMENTS_KEPT = 64
+
+
 class Hit(NamedTuple):
     key: int
     """Names a chunk within one store."""
@@ -63,7 +66,9 @@ class LocalStore:
         self._lock = RLock()
         self._vectors: DenseIndex | None = None
         self._words: WordIndex | None = None
-        if not writable and self.ledger.meta("fingerprint") is None:
+        self._documents: dict[str, tuple[int, Document]] = {}
+        self._built = self._built_with()
+        if not writable and self._built[0] is None:
             raise StoreMissing(f"the index in {folder} was never finished; build it with: assistant index")
 
     # -- what it was built with --------------------------------------------------------------------------------------
@@ -72,16 +77,25 @@ class LocalStore:
     def version(self) -> int:
         return self.ledger.version
 
+    def _built_with(self) -> tuple[str | None, str | None, str | None]:
+        return self.ledger.meta("fingerprint"), self.ledger.meta("dimensions"), self.ledger.meta("chunk_tokens")
+
+    def _version_now(self) -> int:
+        """Raises StoreMismatch when the store was meanwhile rebuilt with another model."""
+        if not self._writable and self._built_with() != self._built:
+            raise StoreMismatch(f"the index in {self.folder} was meanwhile rebuilt in another way; start again to use it.")
+        return self.ledger.version
+
     @property
     def dimensions(self) -> int:
         return int(self.ledger.meta("dimensions") or 0)
 
     def check(self, *, fingerprint: str, chunk_tokens: int) -> None:
         """Raises StoreMismatch when the store was built otherwise: vectors of two models never mix."""
-        built = (self.ledger.meta("fingerprint"), self.ledger.meta("chunk_tokens"))
-        if built[0] is not None and built != (fingerprint, str(chunk_tokens)):
+        built, _, tokens = self._built
+        if built is not None and (built, tokens) != (fingerprint, str(chunk_tokens)):
             raise StoreMismatch(
-                f"the index in {self.folder} was built with {built[0]} and chunks of {built[1]} tokens, the settings ask for "
+                f"the index in {self.folder} was built with {built} and chunks of {tokens} tokens, the settings ask for "
                 f"{fingerprint} and {chunk_tokens}; rebuild it with: assistant index --rebuild"
             )
 
@@ -103,7 +117,16 @@ class LocalStore:
         return self.ledger.chunks(keys)
 
     def document(self, document_id: str) -> Document:
-        return self.ledger.document(document_id)
+        """The few documents read last are kept: an answer and its source view read the same ones again and again."""
+        version = self.ledger.version
+        with self._lock:
+            kept = self._documents.pop(document_id, None)
+            if kept is None or kept[0] != version:
+                kept = (version, self.ledger.document(document_id))
+            self._documents[document_id] = kept
+            while len(self._documents) > _DOCUMENTS_KEPT:
+                self._documents.pop(next(iter(self._documents)))
+            return kept[1]
 
     def documents(self) -> list[DocumentRow]:
         return self.ledger.documents()
@@ -153,7 +176,7 @@ class LocalStore:
             )
             self._vectors.load(self.folder)
         # The version is read before the keys: if the ledger moves on in between, the next search follows again.
-        version = self.ledger.version
+        version = self._version_now()
         if self._vectors.version != version:
             wanted, have = self.ledger.chunk_keys(), self._vectors.keys()
             keys, vectors = self.ledger.vectors(np.setdiff1d(wanted, have), self.dimensions)
@@ -163,7 +186,7 @@ class LocalStore:
     def _fresh_words(self) -> WordIndex:
         from index.lexical import WordIndex
 
-        version = self.ledger.version
+        version = self._version_now()
         if self._words is None:
             words = WordIndex(self.folder, identity=self.ledger.identity)
             if not words.load():
@@ -173,7 +196,7 @@ class LocalStore:
                     words = WordIndex(None, identity=self.ledger.identity)
             self._words = words
         if self._words.version != version:
-            if not self._writable and self._words.version != -1:
+            if not self._writable and self._words.is_saved:
                 # The saved index belongs to the builder: a reader that must go on without it does so in memory.
                 self._words = WordIndex(None, identity=self.ledger.identity)
             wanted, have = self.ledger.chunk_keys(), self._words.keys()

@@ -192,10 +192,10 @@ def test_a_text_file_of_50_megabytes_is_told_and_the_rest_is_indexed(command: Co
     assert "huge.txt: larger than the limit of 20 MB" in done.stderr and "2 added" in done.stdout
 
 
-def test_an_empty_corpus_answers_that_the_sources_do_not_say(command: Command, tmp_path: Path) -> None:
+def test_an_empty_corpus_is_told(command: Command, tmp_path: Path) -> None:
     (tmp_path / "void").mkdir()
     done = command("ask", "Who?", "--corpus", tmp_path / "void", "--store", tmp_path / "s")
-    assert done.returncode == 0 and "The sources do not say." in done.stdout
+    assert done.returncode == 1 and "holds no document" in done.stderr and "assistant add" in done.stderr
 
 
 def test_escape_codes_in_a_source_do_not_reach_the_terminal(command: Command, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ CLAIMS = [
     ("¶8", VU, ["only with states", "misleading", "Taipei and Beijing"]),
     ("¶9", VU, ["democratic values", "imperialist", "ideological enemy", "non-alignment", "non-US", "only so much"]),
     ("¶10", LAN, ["not convincing", "leverage", "autonomy", "control junior partners", "hedge"]),
-    ("¶11", VU, ["contestable", "increase its security", "control", "unclear", "buffer", "undermines"]),
+    ("¶11", VU, ["contestable", "gain security", "control", "unclear", "buffer", "undermines"]),
     ("¶11", LAN, ["does not need alliances"]),
     ("¶12", VU, ["at home", "Mao Zedong", "mid-1960s", "revisionist", "Sino-Soviet", "national interests"]),
     ("¶13", Voice("Scholars whom Vu does not name", "Khang Vu"), ["exercise tight control", "party, government and army"]),

@@ -54,7 +54,7 @@ class Answer:
     question: str
     standalone_question: str
     short: str
-    """The one sentence that answers best, or a plain "The sources do not say."."""
+    """The first sentence of the answer, or a plain "The sources do not say."."""
     abstained: bool
     reason: str
     """Why the assistant abstained; empty otherwise."""

@@ -47,7 +47,7 @@ def compose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
     gap = _known_gap(reading, documents, thin=reading.confidence < threshold)
     if reading.confidence < threshold and gap is None:
         nearest = f"{documents[0].cite_as}, {documents[0].locator_at(passages[0].chunk.start).label}"
-        reason = f"No passage carries an answer; the nearest is {nearest} (confidence {reading.confidence:.2f})."
+        reason = f"No passage is close enough to be sure of; the nearest is {nearest} (confidence {reading.confidence:.2f})."
         return Composed((), (), DO_NOT_SAY, True, reason)
     chosen = [gap] if gap is not None else _choose(reading, passages, documents)
     sentences, citations = [], []
@@ -66,7 +66,7 @@ def compose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
     return Composed(
         sentences=tuple(sentences),
         citations=tuple(citations),
-        short=DO_NOT_SAY if gap is not None else " ".join(reading.evidence[0].text.split()),
+        short=DO_NOT_SAY if gap is not None else sentences[0].text,
         abstained=gap is not None,
         reason="The list of what the sources do not say comes nearest to this question." if gap is not None else "",
     )

@@ -77,7 +77,7 @@ def _leans(question: str) -> bool:
 
 def _names(text: str) -> list[str]:
     found: dict[str, None] = {}
-    for match in _NAME.finditer(text):
+    for match in _NAME.finditer(" ".join(text.split())):
         name = re.sub(r"['’]s$", "", match.group().strip(" .'’-"))
         words = name.split()
         while words and words[0].lower() in _NOT_NAMES:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from assistant.answering.answers import Answer, Citation
-from assistant.inert import one_line
+from assistant.inert import one_line, shortened
 
 _NEAREST = 3
 
@@ -34,8 +34,7 @@ def print_answer(answer: Answer) -> None:
     if answer.abstained and not answer.citations and answer.passages:
         console.print(Text("\nNearest passages:", style="bold"))
         for passage, reference in list(zip(answer.passages, answer.references, strict=True))[:_NEAREST]:
-            words = one_line(passage.chunk.text)
-            shown = words if len(words) <= 160 else f"{words[:159]}…"
+            shown = shortened(one_line(passage.chunk.text), 160)
             console.print(Text(f"  {one_line(reference)}: {shown}"), soft_wrap=True)
 
 

@@ -152,13 +152,15 @@ def _asked_speakers(question: str, passages: Sequence[Passage]) -> set[str]:
     return {
         passage.chunk.voice.speaker
         for passage in passages
-        if passage.chunk.voice.speaker in question or passage.chunk.voice.speaker.split()[-1] in words
+        if passage.chunk.voice.speaker in question or passage.chunk.voice.speaker.rpartition(" ")[2] in words
     }
 
 
 def _is_called_to_speak(speaker: str, question: str) -> bool:
     """Whether the question asks what this speaker says: "does Vu argue", "did the Post report"."""
-    return bool(re.search(rf"\b(?:do|does|did)\s+(?:\w+\s+){{0,2}}{re.escape(speaker.split()[-1])}\s+(?:{_SPEAKS})\b", question))
+    return bool(
+        re.search(rf"\b(?:do|does|did)\s+(?:\w+\s+){{0,2}}{re.escape(speaker.rpartition(' ')[2])}\s+(?:{_SPEAKS})\b", question)
+    )
 
 
 def _logistic(value: float) -> float:

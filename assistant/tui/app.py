@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, ClassVar
@@ -15,12 +16,13 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.events import Resize
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Footer, Static
 
 from assistant.answering.answers import Delta, Finished, Rewritten
 from assistant.inert import one_line
 from assistant.tui.help_screen import HelpScreen
 from assistant.tui.messages import AnswerEvent, OpenPlace, ShowPlaces, StateChanged, Understood
+from assistant.tui.question_input import QuestionInput
 from assistant.tui.source_screen import SourceScreen
 from assistant.tui.sources_pane import SourcesPane
 from assistant.tui.transcript import Transcript, Turn
@@ -29,6 +31,7 @@ from index.errors import AssistantError
 if TYPE_CHECKING:
     from assistant.answering.conversation import Conversation
     from assistant.assembly import Assistant
+    from index.build import Report
 
 _WIDE = 100
 _HIGH = 20
@@ -72,6 +75,7 @@ class ChatApp(App[None]):
         self._answering: int | None = None
         self._held_question: str | None = None
         self._quitting = Flag()
+        self._failure: str | None = None
 
     def compose(self) -> ComposeResult:
         yield Static("Alliance Assistant · starting", markup=False, id="state")
@@ -79,7 +83,7 @@ class ChatApp(App[None]):
             with Transcript(id="transcript"):
                 yield Static(_WELCOME_ELSEWHERE if self._given.get("corpus") else _WELCOME, markup=False, id="welcome")
             yield SourcesPane(id="sources")
-        yield Input(placeholder="Ask the sources", id="question")
+        yield QuestionInput(placeholder="Ask the sources", id="question")
         yield Footer()
 
     def on_mount(self) -> None:
@@ -97,7 +101,7 @@ class ChatApp(App[None]):
 
     @work(thread=True, exclusive=True, group="load")
     def _load_assistant(self) -> None:
-        try:
+        with self._troubles_shown():
             self._tell("loading settings")
             from assistant.settings import load_settings
 
@@ -106,26 +110,41 @@ class ChatApp(App[None]):
 
             if not is_built(settings):
                 self._build()
+            if self._quitting.is_set():
+                return
             self._tell("loading the model")
             assistant = Assistant(settings)
+            assistant.check_not_empty()
             assistant.warm()
             self._assistant, self._conversation = assistant, assistant.converse()
             self._tell_ready()
-        except AssistantError as error:
-            self.post_message(StateChanged(str(error), failed=True))
-        except Exception as error:  # noqa: BLE001 - a worker's fault must be seen, not end the app
-            self.post_message(StateChanged(f"a fault of the program: {type(error).__name__}: {error}", failed=True))
 
     @work(thread=True, exclusive=True, group="load")
-    def action_update_index(self) -> None:
-        """Brings the index up to date; asking goes on meanwhile."""
-        if self._assistant is None:
-            return
-        try:
+    def _update_index(self) -> None:
+        with self._troubles_shown():
             self._build()
             self._tell_ready()
+
+    def action_update_index(self) -> None:
+        """Brings the index up to date; asking goes on meanwhile. After a failed start it starts again."""
+        if any(worker.group == "load" and not worker.is_finished for worker in self.workers):
+            self.notify("The index is being built already.", timeout=4)
+        elif self._assistant is None:
+            self._failure = None
+            self._load_assistant()
+        else:
+            self._update_index()
+
+    @contextmanager
+    def _troubles_shown(self) -> Iterator[None]:
+        """A worker's failure is shown, whatever it is; it must not end the chat."""
+        try:
+            yield
         except AssistantError as error:
-            self.post_message(StateChanged(str(error), ready=True, failed=True))
+            self.post_message(StateChanged(str(error), ready=self._assistant is not None, failed=True))
+        except Exception as error:  # noqa: BLE001 - shown to the person, with its name
+            words = f"a fault of the program: {type(error).__name__}: {error}"
+            self.post_message(StateChanged(words, ready=self._assistant is not None, failed=True))
 
     def _build(self) -> None:
         from assistant.assembly import build_index
@@ -138,8 +157,13 @@ class ChatApp(App[None]):
             if isinstance(event, Progress):
                 self._tell(f"building the index: {event.stage} {event.done} of {event.total}")
             elif isinstance(event, Report):
-                for sentence in (*event.failed, *event.warnings)[:3]:
-                    self.call_from_thread(self.notify, one_line(sentence), severity="warning", timeout=15, markup=False)
+                self._tell_report(event)
+
+    def _tell_report(self, report: Report) -> None:
+        for sentence in (*report.failed, *report.warnings)[:3]:
+            self.call_from_thread(self.notify, one_line(sentence), severity="warning", timeout=15, markup=False)
+        done = f"{len(report.added)} added, {len(report.changed)} changed, {len(report.removed)} removed"
+        self.call_from_thread(self.notify, f"The index is up to date: {done}.", timeout=8)
 
     def _tell(self, words: str) -> None:
         self.post_message(StateChanged(words, ready=self._assistant is not None))
@@ -165,40 +189,44 @@ class ChatApp(App[None]):
         state.set_class(message.failed, "failed")
         if message.failed:
             self.notify(one_line(message.words), severity="error", timeout=30, markup=False)
-        if self._conversation is not None and self._held_question is not None:
+            if self._conversation is None:
+                self._failure = message.words
+        if self._held_question is not None and (self._conversation is not None or self._failure is not None):
             question, self._held_question = self._held_question, None
-            self._answer(self._asked, question)
-        elif message.failed and self._held_question is not None:
-            self._held_question = None
-            self.post_message(AnswerEvent(self._asked, message.words))
+            self._begin(question)
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
-    @on(Input.Submitted, "#question")
-    async def ask(self, event: Input.Submitted) -> None:
-        question = event.value.strip()
-        if not question:
-            return
+    @on(QuestionInput.Asked)
+    async def ask(self, event: QuestionInput.Asked) -> None:
+        question = event.question
         number = _SOURCE_NUMBER.fullmatch(question)
         if number:
-            event.input.clear()
             self._open_number(int(number[1]))
             return
         if self._answering is not None or self._held_question is not None:
+            self.query_one(QuestionInput).put_back(question)
             self.notify("One question at a time; the last one is still being answered.", timeout=4)
             return
-        event.input.clear()
         self.query_one("#welcome").display = False
         self._asked += 1
         turn = Turn(self._asked, question)
         transcript = self.query_one(Transcript)
         await transcript.mount(turn)
         transcript.scroll_end(animate=False)
-        if self._conversation is None:
+        if self._conversation is None and self._failure is None:
             # Asked before the model is there: answered as soon as it is.
             self._held_question = question
         else:
-            self._answer(self._asked, question)
+            self._begin(question)
+
+    def _begin(self, question: str) -> None:
+        if self._conversation is None:
+            self.post_message(AnswerEvent(self._asked, f"{self._failure} F5 tries again."))
+            return
+        # Set here and not in the worker: a second Enter must find it set.
+        self._answering = self._asked
+        self._answer(self._asked, question, self._conversation)
 
     def _open_number(self, number: int) -> None:
         turns = list(self.query(Turn))
@@ -209,11 +237,7 @@ class ChatApp(App[None]):
             self.notify(f"The last answer has no source {number}.", timeout=4)
 
     @work(thread=True, group="ask")
-    def _answer(self, number: int, question: str) -> None:
-        conversation = self._conversation
-        if conversation is None:
-            return
-        self._answering = number
+    def _answer(self, number: int, question: str, conversation: Conversation) -> None:
         try:
             for event in conversation.ask(question):
                 if self._answering != number:
@@ -249,8 +273,10 @@ class ChatApp(App[None]):
             await turn.fail(message.event)
         else:
             await turn.finish(message.event)
-        # The question stays in view above a long answer.
-        self.call_after_refresh(self.query_one(Transcript).scroll_to_widget, turn, animate=False, top=True)
+        if not isinstance(message.event, Delta):
+            # The question stays in view above a long answer; the trouble with a long question stands below it.
+            in_view = turn.query_one(".failed") if isinstance(message.event, str) else turn
+            self.call_after_refresh(self.query_one(Transcript).scroll_to_widget, in_view, animate=False, top=in_view is turn)
 
     @on(ShowPlaces)
     async def show_places(self, message: ShowPlaces) -> None:

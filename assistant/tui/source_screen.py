@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from index.errors import AssistantError
 
 # Places shown at once around the cited one: a book of 10,000 paragraphs opens as fast as a page.
 _AROUND = 60
+_STEP = 120
 # A paragraph of a megabyte is shown around the quote only.
 _LONGEST_PARAGRAPH = 20_000
 
@@ -56,7 +58,7 @@ class SourceScreen(Screen[None]):
         await self._show()
 
     async def action_more(self) -> None:
-        self._around *= 4
+        self._around += _STEP
         await self._show()
 
     async def _show(self) -> None:
@@ -65,7 +67,8 @@ class SourceScreen(Screen[None]):
         body = self.query_one("#source-text", VerticalScroll)
         await body.remove_children()
         try:
-            document = self._read(place.document)
+            # Not on the event loop: a book takes a moment, and the keyboard must not wait for it.
+            document = await asyncio.to_thread(self._read, place.document)
         except AssistantError as error:
             title.update(Content(inert(str(error))))
             return

@@ -8,7 +8,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Label, ListItem, ListView, Static
 
-from assistant.inert import one_line
+from assistant.inert import one_line, shortened
 from assistant.tui.messages import OpenPlace, Place
 
 
@@ -47,9 +47,5 @@ def _entry(place: Place) -> Content:
         "\n",
         (one_line(place.voice), "italic"),
         "\n",
-        _shortened(one_line(place.quote)),
+        shortened(one_line(place.quote), 280),
     )
-
-
-def _shortened(words: str, longest: int = 280) -> str:
-    return words if len(words) <= longest else f"{words[: longest - 1]}…"

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
 from assistant.answering.answers import Answer, Delta
-from assistant.inert import inert, markdown_literal
+from assistant.inert import inert, markdown_literal, one_line, shortened
 from assistant.tui.messages import OpenPlace, Place, ShowPlaces, places_of
 
 _LINK = "cite:"
@@ -20,7 +20,7 @@ _LINK = "cite:"
 
 class Question(Static):
     def __init__(self, words: str) -> None:
-        super().__init__(Content(inert(words)), markup=False)
+        super().__init__(Content(shortened(inert(words), 600)), markup=False)
 
 
 class Turn(Widget):
@@ -63,10 +63,9 @@ class Turn(Widget):
         if answer.abstained:
             said = f"**{markdown_literal(answer.short)}** {markdown_literal(answer.reason)}\n\n{self._source}"
             if not answer.citations:
-                said += "".join(
-                    f"{_mark(place.number)} {markdown_literal(place.reference)}: {markdown_literal(_shortened(place.quote))}\n\n"
-                    for place in self.places
-                )
+                for place in self.places:
+                    words = markdown_literal(shortened(one_line(place.quote), 160))
+                    said += f"{_mark(place.number)} {markdown_literal(place.reference)}: {words}\n\n"
             await self._body.update(said)
         self.query_one(".measured", Static).update(
             Content(f"confidence {answer.confidence:.2f} · {answer.generator} · {answer.seconds['total']:.1f} s")
@@ -106,11 +105,6 @@ class Transcript(VerticalScroll):
 
 def _mark(number: int) -> str:
     return f"[\\[{number}\\]]({_LINK}{number})"
-
-
-def _shortened(text: str, longest: int = 160) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= longest else f"{words[: longest - 1]}…"
 
 
 def _title(answer: Answer) -> str:

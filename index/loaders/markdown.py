@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import yaml
 from markdown_it import MarkdownIt
@@ -19,7 +20,7 @@ from index.loaders.text import paragraph_locators, title_from_path
 from index.voices import parse_voice
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<yaml>.*?)^---[ \t]*(?:\n|\Z)\n*", re.DOTALL | re.MULTILINE)
-_KEY = re.compile(r"\s*(?:#.*\s+)*[\w-]+\s*:", re.ASCII)
+_KEY = re.compile(r"(?:\s*#[^\n]*\n)*\s*[\w-]+\s*:", re.ASCII)
 _PARAGRAPH_HEADING = re.compile(r"^¶\s*(\d+)\b")
 _VOICE_MARK = " · "
 _TEXT_KEYS = ("title", "publisher", "url", "kind", "digest_of", "cite_as", "published")
@@ -30,7 +31,7 @@ def load_markdown(document_id: str, text: str, digest: str) -> Document:
     """Raises CorpusError when the front matter is not what it should be."""
     meta, body = _front_matter(document_id, text)
     blocks = list(_blocks(body))
-    first_heading = next((title for _, level, title in blocks if level == 1), None)
+    first_heading = next((block.heading for block in blocks if block.level == 1), None)
     title = meta.get("title") or first_heading or title_from_path(document_id)
     authors = tuple(meta.get("authors", ()))
     published = meta.get("published")
@@ -71,7 +72,8 @@ def _front_matter(document_id: str, text: str) -> tuple[dict[str, Any], str]:
             continue
         if isinstance(value, (dict, list)):
             raise CorpusError(f"{document_id}: {key} in the front matter must be a single value.")
-        meta[key] = str(value)
+        if str(value).strip():
+            meta[key] = str(value).strip()
     for key in _LIST_KEYS:
         value = loaded.get(key)
         if value is None:
@@ -79,60 +81,83 @@ def _front_matter(document_id: str, text: str) -> tuple[dict[str, Any], str]:
         items = value if isinstance(value, list) else [value]
         if not all(isinstance(item, (str, int, float)) for item in items):
             raise CorpusError(f"{document_id}: {key} in the front matter must be a list of words.")
-        meta[key] = [str(item) for item in items]
+        meta[key] = [str(item).strip() for item in items if str(item).strip()]
     return meta, text[match.end() :]
 
 
-def _blocks(body: str) -> Iterator[tuple[int, int, str]]:
-    """(offset, heading level or 0, heading text) of each top-level block, in order."""
+class _Block(NamedTuple):
+    start: int
+    end: int
+    level: int
+    """Of a heading, from 1; 0 for anything else."""
+    heading: str
+
+
+def _blocks(body: str) -> Iterator[_Block]:
+    """The top-level blocks, in order."""
     offsets = [0]
     for line in body.split("\n"):
         offsets.append(offsets[-1] + len(line) + 1)
     tokens = MarkdownIt("commonmark").enable("table").parse(body)
     for position, token in enumerate(tokens):
-        if token.level != 0 or token.nesting < 0 or token.map is None:
+        if token.level != 0 or token.nesting < 0 or token.map is None or token.type == "hr":
             continue
+        start, end = offsets[token.map[0]], min(offsets[token.map[1]], len(body))
         if token.type == "heading_open":
-            yield offsets[token.map[0]], int(token.tag[1]), tokens[position + 1].content
-        elif token.type != "hr":
-            yield offsets[token.map[0]], 0, ""
+            yield _Block(start, end, int(token.tag[1]), " ".join(tokens[position + 1].content.split()))
+        else:
+            yield _Block(start, end, 0, "")
 
 
-def _locators(body: str, blocks: list[tuple[int, int, str]], *, names_voices: bool) -> tuple[Locator, ...]:
+@dataclass(slots=True)
+class _Section:
+    """A heading, or several in a row, and the blocks below."""
+
+    label: str = ""
+    headings: tuple[str, ...] = ()
+    voice: Voice | None = None
+    start: int = 0
+    words: int = 0
+    """Where the heading ends and the words begin."""
+    blocks: list[int] = field(default_factory=list)
+    """Starts of the blocks."""
+
+
+def _locators(body: str, blocks: list[_Block], *, names_voices: bool) -> tuple[Locator, ...]:
     if not body:
         return ()
-    if not any(level for _, level, _ in blocks):
+    if not any(block.level for block in blocks):
         return paragraph_locators(body, 0, len(body))
-    places: list[tuple[int, str, int, tuple[str, ...], Voice | None]] = []
+    sections = [_Section()]
     stack: list[tuple[int, str]] = []
-    label, voice, count, opened_at = "", None, 0, None
-    for offset, level, words in blocks:
-        if level:
-            name, _, voice_words = words.partition(_VOICE_MARK) if names_voices else (words, "", "")
-            stack = [*[entry for entry in stack if entry[0] < level], (level, words)]
-            numbered = _PARAGRAPH_HEADING.match(name)
-            label = f"¶{numbered[1]}" if numbered else f"§ {name.strip()}"
-            voice = parse_voice(voice_words) if voice_words.strip() else None
-            count = 0
-            # Headings that stand in a row belong to the block below them.
-            opened_at = offset if opened_at is None else opened_at
-        else:
-            count += 1
-            begin = offset if opened_at is None else opened_at
-            opened_at = None
-            places.append((begin, label, count, tuple(title for _, title in stack), voice))
-    if opened_at is not None:
-        places.append((opened_at, label, 1, tuple(title for _, title in stack), voice))
+    for block in blocks:
+        if not block.level:
+            sections[-1].blocks.append(block.start)
+            continue
+        name, _, voice = block.heading.partition(_VOICE_MARK) if names_voices else (block.heading, "", "")
+        numbered = _PARAGRAPH_HEADING.match(name)
+        stack = [*[entry for entry in stack if entry[0] < block.level], (block.level, block.heading)]
+        # Headings that stand in a row belong to the block below them.
+        start = block.start if sections[-1].blocks else sections.pop().start
+        sections.append(
+            _Section(
+                label=f"¶{numbered[1]}" if numbered else f"§ {name.strip()}",
+                headings=tuple(title for _, title in stack),
+                voice=parse_voice(voice) if voice.strip() else None,
+                start=start,
+                words=block.end,
+            )
+        )
     locators = []
-    for index, (begin, name, number, headings, speaker) in enumerate(places):
-        last = index + 1 == len(places)
-        stop = len(body) if last else places[index + 1][0]
-        alone = number == 1 and (last or places[index + 1][2] == 1)
-        if not name:
-            shown = f"¶{number}"
-        elif alone or name.startswith("¶"):
-            shown = name
-        else:
-            shown = f"{name}, ¶{number}"
-        locators.append(Locator(0 if index == 0 else begin, stop, shown, headings, speaker))
+    for section, stop in zip(sections, [*(each.start for each in sections[1:]), len(body)], strict=True):
+        starts = [section.start, *section.blocks[1:]]
+        for number, (begin, end) in enumerate(zip(starts, [*starts[1:], stop], strict=True), start=1):
+            if not section.label:
+                label = f"¶{number}"
+            elif len(starts) == 1 or section.label.startswith("¶"):
+                label = section.label
+            else:
+                label = f"{section.label}, ¶{number}"
+            heading = section.words - begin if number == 1 and section.label else 0
+            locators.append(Locator(begin, end, label, section.headings, section.voice, heading))
     return tuple(locators)

@@ -14,6 +14,13 @@ from index.errors import CorpusError
 from index.loaders.markdown import load_markdown
 from index.loaders.text import load_text
 
+# Long files are judged by their beginning: detection costs seconds per megabyte.
+_JUDGED = 200_000
+# The encodings that people's files are in; rare ones only make short texts look like something they are not.
+_ENCODINGS = [
+    "utf_16", "utf_32", "cp1252", "cp1250", "cp1251", "cp1258", "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr", "koi8_r"
+]  # fmt: skip
+
 Loader = Callable[[str, str, str], Document]
 """(document id, decoded text with \\n line ends, digest) -> Document."""
 
@@ -67,8 +74,8 @@ def _decode(data: bytes, document_id: str) -> tuple[str, str | None]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # Long files are judged by their beginning: detection costs seconds per megabyte.
-        best = from_bytes(data[:200_000]).best()
+        beginning = data[: data.rfind(b"\n", 0, _JUDGED) + 1] or data[:_JUDGED] if len(data) > _JUDGED else data
+        best = from_bytes(beginning, cp_isolation=_ENCODINGS).best()
         if best is None:
             raise CorpusError(f"{document_id}: not UTF-8 and no other encoding fits; save it as UTF-8.") from error
         try:

@@ -6,10 +6,9 @@ import re
 from pathlib import PurePosixPath
 
 from index.documents import Document, Locator, citation_name
+from index.sentences import sentence_goes_on
 
-# A blank line in the middle of a sentence (a page break in a copied text) parts no paragraphs.
 _GAP = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
-_BROKEN = re.compile(r"[^\W\d_][ \t]*\Z|,[ \t]*\Z")
 
 
 def load_text(document_id: str, text: str, digest: str) -> Document:
@@ -34,8 +33,7 @@ def paragraph_locators(text: str, start: int, end: int, headings: tuple[str, ...
         return ()
     starts = [start]
     for gap in _GAP.finditer(text, start, end):
-        broken = _BROKEN.search(text, max(start, gap.start() - 80), gap.start()) and text[gap.end() : gap.end() + 1].islower()
-        if text[starts[-1] : gap.start()].strip() and gap.end() < end and not broken:
+        if text[starts[-1] : gap.start()].strip() and gap.end() < end and not sentence_goes_on(text, gap.start(), gap.end()):
             starts.append(gap.end())
     return tuple(
         Locator(begin, stop, f"¶{number}", headings)

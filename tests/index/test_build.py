@@ -131,6 +131,74 @@ def test_another_chunk_size_is_a_planned_rebuild_never_a_mixture(
     LocalStore(settings.store).check(fingerprint=embedder.fingerprint, chunk_tokens=40)
 
 
+def test_a_rebuild_that_is_cut_short_is_gone_on_with_never_taken_for_the_whole(
+    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+) -> None:
+    for number in range(40):
+        (settings.corpus / f"p{number:02}.txt").write_text(
+            "\n\n".join(f"Paragraph {number} {line} is about rivers and their dams." * 6 for line in range(6)), encoding="utf-8"
+        )
+    run_build(settings, embedder)
+    other = replace(settings, chunk_tokens=40)
+    reader = LocalStore(settings.store)
+    assert reader.lexical("rivers", 1)
+    events = build(other, embedder, rebuild=True)
+    for event in events:
+        if getattr(event, "stage", "") == "embedding" and event.done >= 64:  # type: ignore[union-attr]
+            break
+    events.close()
+    with pytest.raises(StoreMismatch, match="meanwhile rebuilt"):
+        reader.lexical("rivers", 1)
+    report = run_build(other, embedder)
+    assert len(report.changed) > 10
+    store = LocalStore(settings.store)
+    assert max(chunk.tokens for chunk in store.get(store.ledger.chunk_keys()).values()) <= 60
+    assert len(store.dense(embedder.embed(["rivers"])[0], 10_000)) == store.ledger.counts()["chunks"]
+
+
+def test_a_folder_that_cannot_be_looked_into_loses_nothing(
+    settings: IndexSettings, embedder: SentenceTransformerEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (settings.corpus / "sub").mkdir()
+    (settings.corpus / "sub/s.txt").write_text("Salmon climb the ladder.", encoding="utf-8")
+    (settings.corpus / "loop.txt").symlink_to(settings.corpus / "loop.txt")
+    run_build(settings, embedder)
+    real = os.scandir
+
+    def closed(path: str) -> object:
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    report = run_build(settings, embedder)
+    assert report.removed == () and "sub/s.txt" in report.unchanged
+    assert any(sentence.startswith("sub: cannot be looked at") for sentence in report.failed)
+    assert any(sentence.startswith("loop.txt: cannot be looked at") for sentence in report.failed)
+
+
+def test_a_locked_or_foreign_ledger_is_not_set_aside(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+    import sqlite3
+
+    settings.store.mkdir()
+    with sqlite3.connect(settings.store / "ledger.db") as connection:
+        connection.execute("CREATE TABLE bookmarks (url TEXT)")
+    with pytest.raises(StoreError, match="not an index of this program"):
+        run_build(settings, embedder, rebuild=True)
+    assert [path.name for path in settings.store.iterdir() if "damaged" in path.name] == []
+
+
+def test_a_file_that_cannot_be_read_is_not_told_as_drift_until_it_changes(
+    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+) -> None:
+    (settings.corpus / "binary.txt").write_bytes(b"\0\1")
+    run_build(settings, embedder)
+    assert not any(finding.subject == "drift" and finding.state != "ok" for finding in examine(settings))
+    assert len(run_build(settings, embedder).failed) == 1
+    (settings.corpus / "binary.txt").write_text("Words after all.", encoding="utf-8")
+    assert any("1 new" in finding.words for finding in examine(settings))
+
+
 def test_a_damaged_ledger_is_refused_then_rebuilt_and_set_aside(
     settings: IndexSettings, embedder: SentenceTransformerEmbedder
 ) -> None:
@@ -140,7 +208,7 @@ def test_a_damaged_ledger_is_refused_then_rebuilt_and_set_aside(
     with pytest.raises(StoreError, match="is damaged"):
         LocalStore(settings.store).documents()
     assert set(run_build(settings, embedder, rebuild=True).added) == {"bread.txt", "rivers.md"}
-    assert (settings.store / "ledger.db.damaged").read_bytes().startswith(b"not a database")
+    assert (settings.store / "ledger.db.damaged-1").read_bytes().startswith(b"not a database")
 
 
 def test_a_store_that_is_missing_or_another_programs_is_told(tmp_path: Path) -> None:

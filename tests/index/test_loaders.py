@@ -80,6 +80,20 @@ def test_bad_front_matter_is_told_in_one_sentence(front: str, complaint: str) ->
     assert str(caught.value).startswith("bad.md:")
 
 
+def test_a_heading_is_no_sentence_of_its_section() -> None:
+    document = load_markdown("x.md", "Title\n=====\n\nWords.\n\n## Next\nMore.", "d")
+    assert [document.text[place.start + place.heading : place.end].strip() for place in document.locators] == ["Words.", "More."]
+
+
+def test_front_matter_of_many_marks_is_read_at_once() -> None:
+    load_markdown("x.md", "---\n" + "# " * 5000 + "x\n---\nText.", "d")
+
+
+def test_blank_metadata_is_no_metadata() -> None:
+    document = load_markdown("a-title.md", '---\ntitle: "  "\nauthors: ["", " "]\npublished: May 2021\n---\nText.', "d")
+    assert (document.title, document.authors, document.cite_as) == ("a title", (), "a title")
+
+
 def test_a_text_between_rules_is_not_front_matter() -> None:
     document = load_markdown("x.md", "---\nJust a ruled line of words\n---\n\nText.", "d")
     assert "ruled" in document.text

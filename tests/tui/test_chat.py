@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import Input, ListView, Markdown, Static
 
@@ -14,6 +15,7 @@ from assistant.inert import inert
 from assistant.tui.app import ChatApp
 from assistant.tui.help_screen import HelpScreen
 from assistant.tui.messages import Place
+from assistant.tui.question_input import QuestionInput
 from assistant.tui.source_screen import SourceScreen
 from assistant.tui.sources_pane import SourcesPane
 from assistant.tui.transcript import Transcript, Turn
@@ -149,7 +151,9 @@ async def test_an_overlong_question_gets_a_sentence_in_its_turn(app: ChatApp) ->
     async with app.run_test(size=USUAL) as pilot:
         await ready(pilot)
         turn = await ask(pilot, "x" * 100_000)
-        assert "the limit is 4,000" in str(turn.query_one(".failed", Static).content)
+        told = turn.query_one(".failed", Static)
+        assert "the limit is 4,000" in str(told.content)
+        await until(pilot, lambda: app.query_one(Transcript).region.contains_region(told.region), "the sentence in view")
         assert (await ask(pilot, "Who signed the treaty between China and North Korea?")).places
 
 
@@ -159,6 +163,36 @@ async def test_a_corpus_that_is_not_there_is_told_and_the_keyboard_lives(tmp_pat
         await until(pilot, lambda: "does not exist" in state(app), "the failure")
         await pilot.press("h", "i")
         assert app.query_one("#question", Input).value == "hi"
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(app.query(".failed")), "the failure in the turn")
+        assert "F5 tries again" in str(app.query_one(".failed", Static).content)
+        (tmp_path / "nowhere").mkdir()
+        (tmp_path / "nowhere/a.txt").write_text("Glaciers feed the river in August.", encoding="utf-8")
+        await pilot.press("f5")
+        await ready(pilot)
+        assert (await ask(pilot, "What feeds the river in August?")).places
+
+
+async def test_two_questions_at_once_and_keys_after_enter_lose_nothing(app: ChatApp) -> None:
+    async with app.run_test(size=USUAL) as pilot:
+        await ready(pilot)
+        line = app.query_one(QuestionInput)
+        line.value = "Who signed the treaty between China and North Korea?"
+        first = line.action_submit()
+        line.value = "Who is Wang Yi?"
+        await first
+        line.value = "Until when was Taiwan under martial law?"
+        await line.action_submit()
+        await until(pilot, lambda: bool(app.query(Turn)) and bool(app.query(Turn).first().places), "the first answer")
+        await pilot.pause()
+        assert len(app.query(Turn)) == 1
+        assert line.value == "Until when was Taiwan under martial law?"
+
+
+async def test_a_paste_of_several_lines_is_taken_whole(app: ChatApp) -> None:
+    async with app.run_test(size=USUAL) as pilot:
+        app.post_message(Paste("Who is\nKhang Vu?\n"))
+        await until(pilot, lambda: app.query_one(QuestionInput).value == "Who is Khang Vu?", "the paste")
 
 
 async def test_the_index_is_built_behind_the_first_frame_and_f5_takes_in_changes(corpus: Path, tmp_path: Path) -> None:
