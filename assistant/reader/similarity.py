@@ -38,8 +38,8 @@ _GAP = 0.05
 # A follow-up asks for more than the words of the last answer.
 _TOLD = 0.3
 
-# confidence = logistic(a + b * best cosine of a passage + c * best cosine of a sentence).
-_CONFIDENCE = (-7.7, 7.5, 4.45)
+# confidence = logistic(a + b * best cosine of a passage + c * best cosine of a sentence); docs/evals.md tells the fit.
+_CONFIDENCE = (-6.5, 6.6, 3.7)
 _VECTORS_KEPT = 20_000
 
 _SPEAKS = (

@@ -131,7 +131,7 @@ def test_events_come_in_order_and_add_up_to_the_answer(debate: Assistant) -> Non
 def test_what_the_sources_do_not_say_is_said_plainly_with_the_nearest_passages(debate: Assistant, question: str) -> None:
     given_ = answer(debate, question)
     assert (given_.abstained, given_.short, given_.sentences, given_.citations) == (True, DO_NOT_SAY, (), ())
-    assert given_.reason and given_.passages and given_.confidence < 0.33
+    assert given_.reason and given_.passages and given_.confidence < 0.45
 
 
 def test_a_known_gap_is_quoted_from_the_list_of_gaps(debate: Assistant) -> None:

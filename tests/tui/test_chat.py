@@ -164,8 +164,10 @@ async def test_a_corpus_that_is_not_there_is_told_and_the_keyboard_lives(tmp_pat
         await pilot.press("h", "i")
         assert app.query_one("#question", Input).value == "hi"
         await pilot.press("enter")
-        await until(pilot, lambda: bool(app.query(".failed")), "the failure in the turn")
-        assert "F5 tries again" in str(app.query_one(".failed", Static).content)
+        await until(
+            pilot, lambda: bool(app.query(Turn)) and bool(app.query_one(Turn).query(".failed")), "the failure in the turn"
+        )
+        assert "F5 tries again" in str(app.query_one(Turn).query_one(".failed", Static).content)
         (tmp_path / "nowhere").mkdir()
         (tmp_path / "nowhere/a.txt").write_text("Glaciers feed the river in August.", encoding="utf-8")
         await pilot.press("f5")
