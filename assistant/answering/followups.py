@@ -28,7 +28,7 @@ _NOT_NAMES = frozenset(
     "how which according because since under while after before i we you did does do is are was were has have as if there".split()
 )
 _MONTHS = frozenset("january february march april may june july august september october november december".split())
-_SHORTEST_STANDALONE = 3
+_SHORTEST_STANDALONE = 2
 _MOST_NAMES = 3
 _ANSWER_CHARACTERS = 400
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +74,7 @@ class ChatApp(App[None]):
         self._conversation: Conversation | None = None
         self._asked = 0
         self._answering: int | None = None
-        self._held_question: str | None = None
+        self._waiting_questions: deque[tuple[int, str]] = deque()
         self._quitting = Flag()
         self._failure: str | None = None
 
@@ -191,9 +192,7 @@ class ChatApp(App[None]):
             self.notify(one_line(message.words), severity="error", timeout=30, markup=False)
             if self._conversation is None:
                 self._failure = message.words
-        if self._held_question is not None and (self._conversation is not None or self._failure is not None):
-            question, self._held_question = self._held_question, None
-            self._begin(question)
+        self._next()
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -204,29 +203,28 @@ class ChatApp(App[None]):
         if number:
             self._open_number(int(number[1]))
             return
-        if self._answering is not None or self._held_question is not None:
-            self.query_one(QuestionInput).put_back(question)
-            self.notify("One question at a time; the last one is still being answered.", timeout=4)
-            return
         self.query_one("#welcome").display = False
         self._asked += 1
         turn = Turn(self._asked, question)
         transcript = self.query_one(Transcript)
         await transcript.mount(turn)
         transcript.scroll_end(animate=False)
-        if self._conversation is None and self._failure is None:
-            # Asked before the model is there: answered as soon as it is.
-            self._held_question = question
-        else:
-            self._begin(question)
+        # Asked before the model is there, or before the last answer: answered in its turn.
+        self._waiting_questions.append((self._asked, question))
+        self._next()
 
-    def _begin(self, question: str) -> None:
-        if self._conversation is None:
-            self.post_message(AnswerEvent(self._asked, f"{self._failure} F5 tries again."))
+    def _next(self) -> None:
+        """Begins the next question if nothing is being answered and there is something to answer with."""
+        if self._answering is not None or not self._waiting_questions:
             return
-        # Set here and not in the worker: a second Enter must find it set.
-        self._answering = self._asked
-        self._answer(self._asked, question, self._conversation)
+        if self._conversation is not None:
+            # Set here and not in the worker: whatever comes next must find it set.
+            self._answering, question = self._waiting_questions.popleft()
+            self._answer(self._answering, question, self._conversation)
+        elif self._failure is not None:
+            while self._waiting_questions:
+                number, _ = self._waiting_questions.popleft()
+                self.post_message(AnswerEvent(number, f"{self._failure} F5 tries again."))
 
     def _open_number(self, number: int) -> None:
         turns = list(self.query(Turn))
@@ -241,6 +239,7 @@ class ChatApp(App[None]):
         try:
             for event in conversation.ask(question):
                 if self._answering != number:
+                    # A new conversation was begun meanwhile.
                     return
                 if isinstance(event, Rewritten):
                     self.post_message(Understood(number, event.standalone_question))
@@ -252,9 +251,6 @@ class ChatApp(App[None]):
             self.post_message(AnswerEvent(number, str(error)))
         except Exception as error:  # noqa: BLE001 - a worker's fault must be seen, not end the app
             self.post_message(AnswerEvent(number, f"a fault of the program: {type(error).__name__}: {error}"))
-        finally:
-            if self._answering == number:
-                self._answering = None
 
     @on(Understood)
     def show_understood(self, message: Understood) -> None:
@@ -264,6 +260,9 @@ class ChatApp(App[None]):
 
     @on(AnswerEvent)
     async def show_answer(self, message: AnswerEvent) -> None:
+        if not isinstance(message.event, Delta) and self._answering == message.number:
+            self._answering = None
+            self._next()
         turn = self.query_one(Transcript).turn(message.number)
         if turn is None:
             return
@@ -296,7 +295,8 @@ class ChatApp(App[None]):
         """A new conversation: the transcript is cleared and follow-ups lean on nothing."""
         while len(self.screen_stack) > 1:
             self.pop_screen()
-        self._answering = self._held_question = None
+        self._answering = None
+        self._waiting_questions.clear()
         if self._assistant is not None:
             self._conversation = self._assistant.converse()
         await self.query_one(Transcript).query(Turn).remove()

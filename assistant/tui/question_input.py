@@ -26,8 +26,3 @@ class QuestionInput(Input):
             self.insert_text_at_cursor(" ".join(event.text.split()))
         event.prevent_default()
         event.stop()
-
-    def put_back(self, question: str) -> None:
-        """Gives back a question that could not be asked now."""
-        self.value = f"{question} {self.value}".strip()
-        self.cursor_position = len(self.value)

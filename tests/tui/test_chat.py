@@ -175,20 +175,16 @@ async def test_a_corpus_that_is_not_there_is_told_and_the_keyboard_lives(tmp_pat
         assert (await ask(pilot, "What feeds the river in August?")).places
 
 
-async def test_two_questions_at_once_and_keys_after_enter_lose_nothing(app: ChatApp) -> None:
+async def test_questions_asked_in_a_row_are_answered_in_their_turn(app: ChatApp) -> None:
     async with app.run_test(size=USUAL) as pilot:
-        await ready(pilot)
         line = app.query_one(QuestionInput)
-        line.value = "Who signed the treaty between China and North Korea?"
-        first = line.action_submit()
-        line.value = "Who is Wang Yi?"
-        await first
-        line.value = "Until when was Taiwan under martial law?"
-        await line.action_submit()
-        await until(pilot, lambda: bool(app.query(Turn)) and bool(app.query(Turn).first().places), "the first answer")
-        await pilot.pause()
-        assert len(app.query(Turn)) == 1
-        assert line.value == "Until when was Taiwan under martial law?"
+        for question in ("Who signed the treaty between China and North Korea?", "Who denied the reports of June 2000?", "When?"):
+            line.value = question
+            await pilot.press("enter")
+            assert line.value == ""
+        await until(pilot, lambda: [bool(turn.places) for turn in app.query(Turn)] == [True] * 3, "three answers")
+        words = [turn.query_one(Markdown).source for turn in app.query(Turn)]
+        assert "Zhou Enlai" in words[0] and "fabricated" in words[1]
 
 
 async def test_a_paste_of_several_lines_is_taken_whole(app: ChatApp) -> None:
