@@ -37,10 +37,6 @@ class Conversation:
         self._threshold = threshold
         self._turns = list(history)
 
-    def start_again(self, history: Sequence[Turn] = ()) -> None:
-        """Forgets the turns."""
-        self._turns = list(history)
-
     def _last_answer(self) -> str:
         return next((turn.content for turn in reversed(self._turns) if turn.role == "assistant"), "")
 
