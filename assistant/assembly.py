@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from assistant.answering.conversation import Conversation
-from assistant.answering.followups import Turn
+from assistant.answering.followups import Turn, as_asked, wordings
+from assistant.answering.generators import GENERATORS
 from assistant.reader.similarity import SimilarityReader
+from assistant.retrieval.passages import Passage
+from assistant.retrieval.rerankers import SentenceReranker
 from assistant.retrieval.retriever import Retriever
 from assistant.settings import Settings
-from index.build import Plan, Progress, Report, build, compare, corpus_files, known_failures
-from index.embedders import Embedder, SentenceTransformerEmbedder
+from index.build import Plan, Progress, Report, build, compare, corpus_sources, known_failures
+from index.embedders import Embedder, RememberingEmbedder, SentenceTransformerEmbedder
 from index.errors import CorpusError, StoreMissing
 from index.store import LocalStore
 
@@ -26,27 +29,48 @@ class Assistant:
         self._settings = settings
         self._embedder: Embedder = SentenceTransformerEmbedder(settings.model)
         self.store = LocalStore(settings.for_index().store)
+        remembering = RememberingEmbedder(self._embedder)
+        self._retriever = Retriever(self.store, self._embedder, SentenceReranker(remembering), stages=settings.retrieval)
+        self._reader = SimilarityReader(remembering, self.store)
         self.store.check(fingerprint=self._embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
 
-    def warm(self) -> None:
-        self._embedder.embed(["warm"])
+    def warm(self, *, reading: bool = True) -> None:
+        """reading: False when passages are only searched for, which may need no model."""
+        if reading or self._settings.retrieval != "words":
+            self._embedder.embed(["warm"])
         self.store.term_weights("warm")
 
-    def converse(self, history: Sequence[Turn] = ()) -> Conversation:
+    @property
+    def fingerprint(self) -> str:
+        """Of the embedding model."""
+        return self._embedder.fingerprint
+
+    def wordings(self, question: str, history: Sequence[Turn]) -> tuple[str, ...]:
+        """What is searched for when this is asked after these turns."""
+        return wordings(question, history) if self._settings.followups == "rules" else as_asked(question, history)
+
+    def search(self, questions: Sequence[Sequence[str]], count: int) -> list[list[Passage]]:
+        """For each question, in one or more wordings, the `count` best passages; the embedding is batched."""
+        return self._retriever.search_many(questions, count)
+
+    def converse(self, history: Sequence[Turn] = (), *, abstain_below: float | None = None) -> Conversation:
+        """abstain_below: instead of the setting; 0 answers whatever the confidence."""
         return Conversation(
             self.store,
-            Retriever(self.store, self._embedder),
-            SimilarityReader(self._embedder, self.store),
+            self._retriever,
+            self._reader,
             passages=self._settings.passages,
-            threshold=self._settings.abstain_below,
+            threshold=self._settings.abstain_below if abstain_below is None else abstain_below,
+            rewrite=self.wordings,
+            generator=GENERATORS[self._settings.generator],
             history=history,
         )
 
     def drift(self) -> Plan | None:
         """How the corpus folder differs from the store; None where there is no such folder any more."""
         with suppress(CorpusError):
-            files = corpus_files(self._settings.for_index())
-            return compare(files, self.store.documents(), known_failures(self.store))
+            sources = corpus_sources(self._settings.for_index())
+            return compare(sources, self.store.documents(), known_failures(self.store))
         return None
 
     def check_not_empty(self) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assistant.eval_cli import app as evals_app
+
 if TYPE_CHECKING:
-    from assistant.assembly import Assistant
     from assistant.settings import Settings
 
 app = typer.Typer(
@@ -23,9 +24,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(evals_app, name="eval")
+
 Corpus = Annotated[
     Path | None,
-    typer.Option("--corpus", metavar="DIR", help="Folder of sources instead of the alliance debate.", file_okay=False),
+    typer.Option("--corpus", metavar="PATH", help="Folder of sources, or a .jsonl file, instead of the alliance debate."),
 ]
 Store = Annotated[
     Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index instead of the one beside the corpus.")
@@ -98,11 +101,12 @@ def ask(
     from assistant.answering.contract import answer_as_json
     from assistant.answering.conversation import check_question
     from assistant.answering.printed import print_answer
+    from assistant.opening import open_assistant, tell_drift
 
     question = check_question(sys.stdin.read() if question == "-" else question)
     turns = _history(history)
-    assistant = _open(_settings(context, corpus, store))
-    _tell_drift(assistant)
+    assistant = open_assistant(_settings(context, corpus, store))
+    tell_drift(assistant)
     events = assistant.converse(turns).ask(question)
     answer = next(event.answer for event in events if isinstance(event, Finished))
     if as_json:
@@ -121,7 +125,9 @@ def index_command(
     store: Store = None,
 ) -> None:
     """Bring the index up to date with the corpus, and tell what changed."""
-    _build(_settings(context, corpus, store), rebuild=rebuild, quiet=False)
+    from assistant.opening import bring_up_to_date
+
+    bring_up_to_date(_settings(context, corpus, store), rebuild=rebuild, quiet=False)
 
 
 @app.command()
@@ -143,6 +149,7 @@ def add(
     """
     from assistant.adding import add_sources
     from assistant.inert import inert
+    from assistant.opening import bring_up_to_date
 
     settings = _settings(context, corpus, store)
     adding = add_sources(paths, settings.for_index(), replace=replace)
@@ -150,47 +157,22 @@ def add(
         typer.echo(inert(f"  there already  {name}"))
     for sentence in adding.refused:
         typer.echo(inert(f"  not added      {sentence}"), err=True)
-    _build(settings, quiet=False)
+    bring_up_to_date(settings, quiet=False)
 
 
 @app.command()
 def sources(context: typer.Context, as_json: Json = False, corpus: Corpus = None, store: Store = None) -> None:
     """List the documents in the index, and what has changed in the corpus since it was built."""
     from assistant.listing import drift_lines, print_sources, sources_as_json
+    from assistant.opening import open_assistant
 
-    assistant = _open(_settings(context, corpus, store))
+    assistant = open_assistant(_settings(context, corpus, store))
     if as_json:
         typer.echo(json.dumps(sources_as_json(assistant.store.documents()), indent=2))
         return
     print_sources(assistant.store.documents())
     for line in drift_lines(assistant.drift()):
         typer.echo(line)
-
-
-@app.command("eval")
-def evaluate(
-    context: typer.Context,
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name (alliance), or the folder of a suite.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write one JSON line for each case.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Ask only the first N questions.")] = None,
-    as_json: Json = False,
-    corpus: Corpus = None,
-    store: Store = None,
-) -> None:
-    """Ask a suite's questions and measure the answers against gold.
-
-    Examples:
-
-    * `assistant eval alliance`
-    * `assistant eval alliance --out run.jsonl --json`
-    """
-    from evals.cases import load_suite
-    from evals.printed import run_and_print
-
-    loaded = load_suite(suite)
-    before: tuple[Path | None, Path | None] = context.obj or (None, None)
-    settings = _settings(context, corpus or before[0] or loaded.corpus, store)
-    run_and_print(loaded, _open(settings), out=out, limit=limit, as_json=as_json)
 
 
 @app.command()
@@ -213,30 +195,6 @@ def _settings(context: typer.Context, corpus: Path | None, store: Path | None) -
 
     before: tuple[Path | None, Path | None] = context.obj or (None, None)
     return load_settings({"corpus": corpus or before[0], "store": store or before[1]})
-
-
-def _open(settings: Settings) -> Assistant:
-    from assistant.assembly import Assistant, is_built
-
-    if not is_built(settings):
-        _build(settings, quiet=True)
-    assistant = Assistant(settings)
-    assistant.check_not_empty()
-    return assistant
-
-
-def _build(settings: Settings, *, rebuild: bool = False, quiet: bool) -> None:
-    from assistant.assembly import build_index
-    from assistant.listing import show_build
-
-    show_build(build_index(settings, rebuild=rebuild), quiet=quiet)
-
-
-def _tell_drift(assistant: Assistant) -> None:
-    from assistant.listing import drift_lines
-
-    for line in drift_lines(assistant.drift()):
-        typer.echo(line, err=True)
 
 
 def _history(path: Path | None) -> list[Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import index
 from index.embedders import BUNDLED
 from index.errors import SettingsError
+from index.loaders.jsonl import is_jsonl
 from index.settings import IndexSettings
 
 _APP = "alliance-assistant"
 _FILE = "assistant.toml"
 _PREFIX = "ASSISTANT_"
 DEBUG = "ASSISTANT_DEBUG"
+_FOLDERS = ("corpus", "store", "evals")
 _HOME = Path(index.__file__).resolve().parent.parent
 BUNDLED_CORPUS = _HOME / "corpus"
 
@@ -30,7 +32,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     corpus: Path = BUNDLED_CORPUS
-    """Folder of sources; the alliance debate unless told otherwise."""
+    """Folder of sources, or one file of JSON Lines; the alliance debate unless told otherwise."""
     store: Path | None = None
     """Folder of built files; beside the corpus unless told otherwise."""
     model: str = BUNDLED
@@ -39,14 +41,32 @@ class Settings(BaseModel):
     """Size of a chunk to aim at, in tokens of the embedding model."""
     max_file_mb: int = Field(default=20, ge=1, le=1000)
     """Larger files are refused."""
+    followups: Literal["rules", "none"] = "rules"
+    """How a question that leans on the conversation is completed: by rules, or not at all."""
+    retrieval: Literal["words", "dense", "fused", "reranked"] = "fused"
+    """Word search alone, dense search alone, both fused, or both fused and re-ranked by the nearest sentence."""
+    generator: Literal["extractive", "first-sentence", "abstain"] = "extractive"
+    """Who writes the answer; the last two are baselines for evals."""
     passages: int = Field(default=10, ge=1, le=50)
     """Passages read for an answer."""
     abstain_below: float = Field(default=0.45, ge=0, le=1)
     """Confidence under which the answer is that the sources do not say."""
 
+    evals: Path | None = None
+    """Folder of eval runs, and of the indexes of suites that bring their own corpus file."""
+
+    def evals_folder(self) -> Path:
+        if self.evals is not None:
+            return self.evals.expanduser()
+        if (_HOME / "pyproject.toml").is_file():
+            return _HOME / ".evals"
+        return platformdirs.user_data_path(_APP, appauthor=False) / "evals"
+
     def for_index(self) -> IndexSettings:
         corpus = self.corpus.expanduser()
-        if corpus.resolve() != BUNDLED_CORPUS:
+        if is_jsonl(corpus):
+            added, store = corpus.with_name(f"{corpus.name}.added"), corpus.with_name(f"{corpus.name}.index")
+        elif corpus.resolve() != BUNDLED_CORPUS:
             added, store = corpus / "added", corpus / ".index"
         elif (_HOME / "pyproject.toml").is_file():
             added, store = corpus / "added", _HOME / ".index"
@@ -64,22 +84,28 @@ class Settings(BaseModel):
         )
 
 
-def load_settings(command_line: Mapping[str, Any] | None = None) -> Settings:
-    """command_line: what was given there; None values do not count. Raises SettingsError naming key and place."""
+def load_settings(
+    command_line: Mapping[str, Any] | None = None, *, layers: Sequence[tuple[Mapping[str, Any], str]] = ()
+) -> Settings:
+    """command_line: what was given there; None values do not count. layers: (settings, where they are told) that count
+    more than the environment, such as an evaluation suite's. Raises SettingsError naming key and place.
+    """
     merged: dict[str, tuple[Any, str]] = {}
     for path in (platformdirs.user_config_path(_APP, appauthor=False) / _FILE, Path(_FILE)):
         for key, value in _from_file(path).items():
-            if key in ("corpus", "store") and isinstance(value, str):
+            if key in _FOLDERS and isinstance(value, str):
                 # A path in a file means what it says from where the file lies.
                 value = path.resolve().parent / Path(value).expanduser()
             merged[key] = (value, str(path))
     for name, text in os.environ.items():
         if name.startswith(_PREFIX) and name.isupper() and name != DEBUG:
             merged[name.removeprefix(_PREFIX).lower()] = (text, f"the environment variable {name}")
+    for told, place in layers:
+        merged |= {key: (value, place) for key, value in told.items()}
     for key, value in (command_line or {}).items():
         if value is not None:
             merged[key] = (value, f"--{key.replace('_', '-')}")
-    for key in ("corpus", "store"):
+    for key in _FOLDERS:
         value, place = merged.get(key, (None, ""))
         if value is not None and not str(value).strip():
             raise SettingsError(f"{place}: {key} is empty; give a folder or leave it out.")

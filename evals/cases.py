@@ -1,51 +1,63 @@
-"""Gold questions and the suites that hold them. Gold names places and words of documents, so it survives re-chunking."""
+"""Gold questions. Gold names places and words of documents, never chunks, so it survives re-chunking."""
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from assistant.answering.followups import Turn
-from index.documents import Voice
+from index.documents import Document, Voice
 from index.errors import SuiteError
-
-SUITES = Path(__file__).resolve().parent / "suites"
-_GOLD = "gold.jsonl"
-_SUITE = "suite.toml"
-_CASE_KEYS = {
-    "id", "type", "question", "history", "answers", "must_include", "evidence", "attributed_to", "answerable"
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where evidence stands: a locator of a document ("¶7"; "§ Heading" includes "§ Heading, ¶2"), or words in it."""
+    """Where evidence stands: exactly one of locator, quote and span."""
 
     document: str
     locator: str | None = None
+    """ "¶7"; "§ Heading" includes "§ Heading, ¶2"."""
     quote: str | None = None
+    """Words as they stand in the document."""
+    span: tuple[int, int] | None = None
+    """Characters of Document.text: (first, one past the last)."""
+
+
+Need = tuple[Place, ...]
+"""Places of which one suffices."""
 
 
 @dataclass(frozen=True, slots=True)
 class GoldCase:
     id: str
-    type: str
     question: str
-    history: tuple[Turn, ...]
-    answers: tuple[str, ...]
-    must_include: tuple[tuple[str, ...], ...]
-    """Key facts; each is a list of wordings, lower case, of which one must stand in the answer."""
-    evidence: tuple[tuple[Place, ...], ...]
-    """What an answer must rest on; each need is a list of places of which one suffices."""
-    attributed_to: tuple[Voice, ...]
-    """Voices any of which may rightly be credited with the answer."""
     answerable: bool
-    line: int
-    """Line in the gold file, for messages."""
+    where: str
+    """File and line, for messages."""
+    type: str = "fact"
+    history: tuple[Turn, ...] = ()
+    answers: tuple[str, ...] = ()
+    must_include: tuple[tuple[str, ...], ...] = ()
+    """Key facts; each is a list of wordings, lower case, of which one must stand in the answer."""
+    evidence: tuple[tuple[Need, ...], ...] = ()
+    """What an answer must rest on: alternatives, each a set of needs that together suffice."""
+    relevant: Mapping[str, int] = field(default_factory=dict)
+    """Document id -> grade of relevance, above 0."""
+    attributed_to: tuple[Voice, ...] = ()
+    """Voices any of which may rightly be credited with the answer."""
+    rewrite: str | None = None
+    """The question as a person made it stand alone."""
+    sides: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    """Of a debate: side -> its arguments, each the documents that make it."""
+    tests_abstention: bool = True
+    """False for talk that neither can nor need be answered from sources ("thank you")."""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Every place that gold names."""
+        return tuple(place for needs in self.evidence for need in needs for place in need)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,113 +65,61 @@ class Suite:
     name: str
     title: str
     folder: Path
+    gold: Path
+    part: str
+    """Which of its parts was taken: "dev", "test", or "all" where it has none."""
     corpus: Path | None
-    """Folder of sources; None for the corpus that the settings name."""
+    """Folder or file of sources; None for the corpus that the settings name."""
+    digest: str
+    """SHA-256 of the gold file."""
     cases: tuple[GoldCase, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that differ from the user's own."""
+    depths: tuple[int, ...] = (1, 5, 10)
+    """The k of R@k and Success@k."""
+    measures: tuple[str, ...] = ()
+    """Names of the measures to show; empty for all that apply."""
+    gates: Mapping[str, float] = field(default_factory=dict)
+    """Measure -> what the dev part must reach."""
+
+    @property
+    def settings_file(self) -> Path:
+        return self.folder / "suite.toml"
 
 
-def suite_names() -> list[str]:
-    return sorted(path.parent.name for path in SUITES.glob(f"*/{_SUITE}"))
-
-
-def load_suite(name: str) -> Suite:
-    """name: a suite that ships with the program, or the path of a suite folder. Raises SuiteError with file and line."""
-    folder = SUITES / name if name in suite_names() else Path(name).expanduser()
-    if not (folder / _SUITE).is_file():
-        raise SuiteError(
-            f"there is no suite {name}; give a folder with {_SUITE} and {_GOLD}, or one of: {', '.join(suite_names())}."
-        )
-    try:
-        told = tomllib.loads((folder / _SUITE).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SuiteError(f"{folder / _SUITE} cannot be read: {error}.") from error
-    unknown = set(told) - {"title", "corpus"}
-    if unknown:
-        raise SuiteError(f"{folder / _SUITE}: there is no key {sorted(unknown)[0]}; the keys are title and corpus.")
-    corpus = told.get("corpus")
-    return Suite(
-        name=folder.resolve().name,
-        title=str(told.get("title", folder.name)),
-        folder=folder,
-        corpus=(folder / str(corpus)).resolve() if corpus else None,
-        cases=_load_cases(folder / _GOLD),
-    )
-
-
-def _load_cases(path: Path) -> tuple[GoldCase, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path} cannot be read: {error}.") from error
-    cases: list[GoldCase] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            told = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise SuiteError(f"{path}, line {number}: not JSON ({error}).") from error
-        try:
-            case = _case(told, number)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SuiteError(f"{path}, line {number}: not a gold case ({error}).") from error
-        if any(case.id == other.id for other in cases):
-            raise SuiteError(f"{path}, line {number}: the id {case.id} stands twice.")
-        cases.append(case)
-    if not cases:
-        raise SuiteError(f"{path} holds no questions.")
-    return tuple(cases)
-
-
-def _case(told: Mapping[str, Any], line: int) -> GoldCase:
-    unknown = set(told) - _CASE_KEYS
-    if unknown:
-        raise ValueError(f"unknown key {sorted(unknown)[0]}")
-    if not isinstance(told["answerable"], bool):
-        raise ValueError("answerable must be true or false")
-    return GoldCase(
-        id=str(told["id"]),
-        type=str(told.get("type", "fact")),
-        question=str(told["question"]),
-        history=tuple(_turn(turn) for turn in told.get("history", ())),
-        answers=tuple(map(str, told.get("answers", ()))),
-        must_include=tuple(tuple(wording.lower() for wording in fact) for fact in told.get("must_include", ())),
-        evidence=tuple(tuple(_place(place) for place in need) for need in told.get("evidence", ())),
-        attributed_to=tuple(Voice(voice["speaker"], voice.get("reported_by")) for voice in told.get("attributed_to", ())),
-        answerable=told["answerable"],
-        line=line,
-    )
-
-
-def _turn(told: Mapping[str, str]) -> Turn:
-    role = told["role"]
-    if role == "user":
-        return Turn("user", told["content"])
-    if role == "assistant":
-        return Turn("assistant", told["content"])
-    raise ValueError(f"a turn's role is user or assistant, not {role}")
-
-
-def _place(told: Mapping[str, str]) -> Place:
-    place = Place(told["document"], told.get("locator"), told.get("quote"))
-    if (place.locator is None) == (place.quote is None):
-        raise ValueError("a place has either a locator or a quote")
-    return place
-
-
-def check_places(suite: Suite, documents: Mapping[str, Sequence[str]], texts: Mapping[str, str]) -> None:
-    """documents: id -> locator labels; texts: id -> text. Raises SuiteError for gold that names what is not there."""
+def check_gold(suite: Suite, known: set[str], read: Callable[[str], Document]) -> None:
+    """known: ids of the corpus's documents. Raises SuiteError for gold that names what is not there."""
     for case in suite.cases:
-        where = f"{suite.folder / _GOLD}, line {case.line}"
-        for place in (place for need in case.evidence for place in need):
-            if place.document not in documents:
-                raise SuiteError(f"{where}: the corpus has no document {place.document}.")
-            if place.locator and not any(names(place.locator, label) for label in documents[place.document]):
-                raise SuiteError(f"{where}: {place.document} has no place {place.locator}.")
-            if place.quote and place.quote not in texts[place.document]:
-                raise SuiteError(f"{where}: {place.document} does not hold the words {place.quote!r}.")
+        sides = (name for arguments in case.sides.values() for argument in arguments for name in argument)
+        for document in (*case.relevant, *(place.document for place in case.places), *sides):
+            if document not in known:
+                raise SuiteError(f"{case.where}: the corpus has no document {document}.")
+        for place in case.places:
+            _check_place(place, read(place.document), case.where)
+
+
+def _check_place(place: Place, document: Document, where: str) -> None:
+    if place.locator is not None and not any(names(place.locator, each.label) for each in document.locators):
+        raise SuiteError(f"{where}: {place.document} has no place {place.locator}.")
+    if place.quote is not None and place.quote not in document.text:
+        raise SuiteError(f"{where}: {place.document} does not hold the words {place.quote!r}.")
+    if place.span is not None and not 0 <= place.span[0] < place.span[1] <= len(document.text):
+        raise SuiteError(f"{where}: {place.document} has no characters {place.span[0]} to {place.span[1]}.")
 
 
 def names(gold: str, label: str) -> bool:
     """Whether a gold locator names the place with this label."""
     return label == gold or label.startswith(f"{gold}, ¶")
+
+
+def spans_of(place: Place, document: Document) -> Sequence[tuple[int, int]]:
+    """The characters that the place stands for."""
+    if place.span is not None:
+        return (place.span,)
+    if place.quote is not None:
+        spans, start = [], document.text.find(place.quote)
+        while start >= 0:
+            spans.append((start, start + len(place.quote)))
+            start = document.text.find(place.quote, start + 1)
+        return spans
+    return [(each.start, each.end) for each in document.locators if names(place.locator or "", each.label)]

@@ -1,42 +1,140 @@
-"""Measures: pure functions. "Not applicable" is None, never 0."""
+"""Measures of one answer or one ranking: pure functions. "Not applicable" is None, never 0."""
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Callable, Sequence
+import string
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import NamedTuple, TypeVar
 
-_RESAMPLES = 1000
+import ir_measures
+from ir_measures import RR, R, Success, nDCG
 
-
-class Estimate(NamedTuple):
-    """A mean with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-    """Cases to which the measure applies."""
+_ARTICLES = re.compile(r"\b(a|an|the)\b", re.UNICODE)
+_PUNCTUATION = frozenset(string.punctuation)
 
 
-def recall_at(needs_met_by_rank: Sequence[Sequence[bool]], depth: int) -> float | None:
-    """Share of the needs for which one of the first `depth` results suffices (recall@k, by need).
+# -- rankings ----------------------------------------------------------------------------------------------------------------
 
-    needs_met_by_rank[need][rank]: whether the result at that rank (from 0) meets the need.
+
+def ranking_measures(
+    rankings: Mapping[str, Sequence[str]], relevant: Mapping[str, Mapping[str, int]], depths: Iterable[int]
+) -> dict[str, dict[str, float]]:
+    """Question -> measure -> value, through ir-measures (MacAvaney, Macdonald and Ounis, ECIR 2022; trec_eval beneath).
+
+    rankings: question -> documents, best first, each once. relevant: question -> document -> grade; questions without any
+    are left out, those without a ranking count 0. Measures: nDCG@10 (Järvelin and Kekäläinen 2002), RR (Voorhees, TREC-8),
+    and for each depth R@k (share of the relevant in the first k) and Success@k (whether any is).
     """
-    if not needs_met_by_rank:
-        return None
-    return fmean(any(ranks[:depth]) for ranks in needs_met_by_rank)
+    measures = [nDCG @ 10, RR, *(measure @ depth for depth in depths for measure in (R, Success))]
+    qrels = {
+        question: {name: grade for name, grade in graded.items() if grade > 0}
+        for question, graded in relevant.items()
+        if any(grade > 0 for grade in graded.values())
+    }
+    run = {question: {name: float(-place) for place, name in enumerate(rankings.get(question, ()))} for question in qrels}
+    values: dict[str, dict[str, float]] = {question: {str(measure): 0.0 for measure in measures} for question in qrels}
+    if any(run.values()):
+        for told in ir_measures.iter_calc(measures, qrels, run):
+            values[told.query_id][str(told.measure)] = float(told.value)
+    return values
 
 
-def reciprocal_rank(needs_met_by_rank: Sequence[Sequence[bool]]) -> float | None:
-    """1 / rank of the first result that meets any need; 0 where none does (Voorhees, TREC-8)."""
-    if not needs_met_by_rank:
+def need_measures(needs_met: Sequence[Sequence[bool]], depths: Iterable[int]) -> dict[str, float]:
+    """The measures of a ranking of passages against needs, any of which several passages may meet.
+
+    needs_met[need][rank]: whether the passage at that rank (from 0) meets the need. R@k is the share of the needs that one
+    of the first k passages meets (subtopic recall, Zhai, Cohen and Lafferty, SIGIR 2003). For nDCG@10 a passage gains one
+    for each need that no passage above it meets; the ideal ranking meets one need after the other. {} without needs.
+    """
+    if not needs_met:
+        return {}
+    depths = list(depths)
+    first_met = [next((rank for rank, met in enumerate(ranks) if met), None) for ranks in needs_met]
+    gains = Counter(rank for rank in first_met if rank is not None)
+    length = max(map(len, needs_met))
+    graded = {str(rank): gain for rank, gain in gains.items()}
+    # What no passage met is relevant too, and was not found.
+    graded |= {f"unmet {need}": 1 for need, rank in enumerate(first_met) if rank is None}
+    values = ranking_measures({"": [str(rank) for rank in range(length)]}, {"": graded}, depths)[""]
+    for depth in depths:
+        values[f"R@{depth}"] = fmean(rank is not None and rank < depth for rank in first_met)
+    return values
+
+
+def sides_found(ranking: Sequence[str], sides: Mapping[str, Sequence[Sequence[str]]], depth: int) -> float | None:
+    """1 when the first `depth` documents hold an argument of each side, else 0. None for fewer than two sides."""
+    if len(sides) < 2:
         return None
-    ranks = [rank for met in needs_met_by_rank for rank, hit in enumerate(met, start=1) if hit]
-    return 1 / min(ranks) if ranks else 0.0
+    top = set(ranking[:depth])
+    return float(all(any(top & set(argument) for argument in arguments) for arguments in sides.values()))
+
+
+def argument_recall(ranking: Sequence[str], sides: Mapping[str, Sequence[Sequence[str]]], depth: int) -> float | None:
+    """Mean over the sides of the share of their arguments that the first `depth` documents make, so that a side with many
+    arguments does not outweigh one with few.
+    """
+    top = set(ranking[:depth])
+    shares = [fmean(bool(top & set(argument)) for argument in arguments) for arguments in sides.values() if arguments]
+    return fmean(shares) if shares else None
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------------
+
+
+def squad_normalised(text: str) -> str:
+    """Lower case, without punctuation and articles, with single spaces (Rajpurkar et al., EMNLP 2016)."""
+    kept = "".join(character for character in text.lower() if character not in _PUNCTUATION)
+    return " ".join(_ARTICLES.sub(" ", kept).split())
+
+
+def exact_match(answer: str, golds: Sequence[str]) -> float:
+    """1 when the answer is one of the golds after normalisation. No gold: the question has no answer, and silence is right."""
+    return float(squad_normalised(answer) in _squad_golds(golds))
+
+
+def token_f1(answer: str, golds: Sequence[str]) -> float:
+    """The best token F1 with any gold, after SQuAD's normalisation. Without a gold only silence is right (Rajpurkar, Jia
+    and Liang, ACL 2018).
+    """
+    said = squad_normalised(answer).split()
+    return max(_overlap(said, gold.split()) for gold in _squad_golds(golds))
+
+
+def _squad_golds(golds: Sequence[str]) -> list[str]:
+    """Normalised; a gold of which nothing is left does not count, and none at all asks for silence."""
+    return [gold for gold in map(squad_normalised, golds) if gold] or [""]
+
+
+def _overlap(said: list[str], gold: list[str]) -> float:
+    if not said or not gold:
+        return float(said == gold)
+    same = sum((Counter(said) & Counter(gold)).values())
+    return 2 * same / (len(said) + len(gold))
+
+
+def rouge_l(answer: str, golds: Sequence[str]) -> float | None:
+    """The best ROUGE-L F1 with any gold: longest common subsequence of lower-case words without stemming (Lin 2004)."""
+    said = _words(answer)
+    scores = []
+    for gold in map(_words, golds):
+        common = _longest_common_subsequence(said, gold)
+        scores.append(2 * common / (len(said) + len(gold)) if said and gold else 0.0)
+    return max(scores, default=None)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
+def _longest_common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
+    row = [0] * (len(other) + 1)
+    for word in one:
+        before = 0
+        for position, candidate in enumerate(other, start=1):
+            before, row[position] = row[position], before + 1 if word == candidate else max(row[position], row[position - 1])
+    return row[-1]
 
 
 def key_fact_recall(answer: str, facts: Sequence[Sequence[str]]) -> float | None:
@@ -53,45 +151,3 @@ def key_fact_recall(answer: str, facts: Sequence[Sequence[str]]) -> float | None
 def precision(relevant: Sequence[bool]) -> float | None:
     """Share of what was given that is right."""
     return fmean(relevant) if relevant else None
-
-
-def binary_precision(pairs: Sequence[tuple[bool, bool]]) -> float | None:
-    """pairs: (predicted, true). Share of the predicted that are true."""
-    return precision([truth for predicted, truth in pairs if predicted])
-
-
-def binary_recall(pairs: Sequence[tuple[bool, bool]]) -> float | None:
-    """pairs: (predicted, true). Share of the true that are predicted."""
-    return precision([predicted for predicted, truth in pairs if truth])
-
-
-def quantile(values: Sequence[float], share: float) -> float | None:
-    """Linear interpolation between order statistics (type 7 of Hyndman and Fan)."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
-
-
-def estimate(values: Sequence[float | None], *, seed: int) -> Estimate | None:
-    """Mean over the cases to which a measure applies, with a percentile bootstrap interval (Efron)."""
-    known = [value for value in values if value is not None]
-    return estimate_statistic(known, lambda sample: fmean(sample), seed=seed)
-
-
-T = TypeVar("T")
-
-
-def estimate_statistic(cases: Sequence[T], statistic: Callable[[Sequence[T]], float | None], *, seed: int) -> Estimate | None:
-    """Any statistic of whole cases with its bootstrap interval; resamples to which it does not apply are left out."""
-    value = statistic(cases) if cases else None
-    if value is None:
-        return None
-    generator = random.Random(seed)
-    drawn = [statistic(generator.choices(cases, k=len(cases))) for _ in range(_RESAMPLES)]
-    known = sorted(each for each in drawn if each is not None)
-    low, high = quantile(known, 0.025), quantile(known, 0.975)
-    return Estimate(value, value if low is None else low, value if high is None else high, len(cases))

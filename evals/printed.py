@@ -1,75 +1,299 @@
-"""A run on the command line: progress, table, file."""
+"""Runs in the terminal: progress, tables, what was won and lost."""
 
 from __future__ import annotations
 
-import json
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from assistant.assembly import Assistant
-from assistant.inert import inert, one_line
-from evals.cases import Suite
-from evals.runner import Outcome, Summary, outcome_as_json, run, summarise, summary_as_json
+from assistant.inert import inert, one_line, shortened
+from evals.cases import GoldCase, Suite
+from evals.comparison import Comparison, Gate, Pair, fallen_cases, gates
+from evals.records import Record, Result, Run, differences, read_record, recording, write
+from evals.runner import run
+from evals.statistics import Difference, Estimate
+from evals.summaries import Summary
 from index.errors import SuiteError
 
+_SHOWN_FALLEN = 20
+_ANSWER_CHARACTERS = 300
+_HEADLINES = ("nDCG@10", "evidence R@5", "R@5", "key-fact recall", "F1", "citation precision", "abstention F1")
 
-def run_and_print(suite: Suite, assistant: Assistant, *, out: Path | None, limit: int | None, as_json: bool) -> None:
-    """Raises SuiteError when the file for the cases cannot be written."""
-    outcomes: list[Outcome] = []
-    total = min(len(suite.cases), limit or len(suite.cases))
-    with ExitStack() as stack:
-        file = None
-        if out is not None:
-            try:
-                file = stack.enter_context(out.open("w", encoding="utf-8"))
-            except OSError as error:
-                raise SuiteError(f"{out} cannot be written ({error.strerror}).") from error
-        bar = stack.enter_context(
+
+def run_with_progress(
+    suite: Suite,
+    assistant: Assistant,
+    cases: Sequence[GoldCase],
+    described: Run,
+    out: Path,
+    *,
+    fresh: bool,
+    command: str,
+) -> Record:
+    """Asks what the file does not hold yet, and adds each case to it as it ends.
+
+    command: what goes on with the run when it is stopped. Raises SuiteError when the file holds another run.
+    """
+    done = () if fresh or not out.exists() or not out.stat().st_size else _done(out, described)
+    known = {result.id for result in done}
+    todo = [case for case in cases if case.id not in known]
+    console = Console(stderr=True)
+    results = list(done)
+    try:
+        with (
+            recording(out, described, done=done) as file,
             Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
                 TimeRemainingColumn(),
-                console=(progress_console := Console(stderr=True)),
+                console=console,
                 transient=True,
-                disable=not progress_console.is_terminal,
-            )
+                disable=not console.is_terminal,
+            ) as bar,
+        ):
+            task = bar.add_task(f"Asking {inert(suite.name)}", total=len(cases), completed=len(done))
+            if todo:
+                # The model is loaded before the first question, so that its seconds are no question's seconds.
+                assistant.warm(reading=described.mode == "answers")
+            for result in run(suite, assistant, todo, mode=described.mode):
+                write(file, result)
+                results.append(result)
+                bar.advance(task)
+    except KeyboardInterrupt:
+        console.print(Text(f"{len(results)} of {len(cases)} questions are kept; go on with: {inert(command)}"), soft_wrap=True)
+        raise
+    order = {case.id: number for number, case in enumerate(cases)}
+    return Record(out, described, tuple(sorted(results, key=lambda result: order[result.id])))
+
+
+def _done(out: Path, described: Run) -> tuple[Result, ...]:
+    recorded = read_record(out)
+    differing = differences(recorded.run, described)
+    if differing:
+        raise SuiteError(
+            f"{out} holds another run, which cannot be gone on with; choose another --out, or begin anew with --fresh. "
+            "It differs in " + "; ".join(differing) + "."
         )
-        task = bar.add_task(f"Asking {suite.name}", total=total)
-        # The model is loaded before the first question, so that its seconds are a question's seconds.
-        assistant.warm()
-        for outcome in run(suite, assistant, limit=limit):
-            outcomes.append(outcome)
-            bar.advance(task)
-            if file is not None:
-                file.write(json.dumps(outcome_as_json(outcome)) + "\n")
-                file.flush()
-    summary = summarise(suite, outcomes)
-    if as_json:
-        print(json.dumps(summary_as_json(summary), indent=2))  # noqa: T201
-    else:
-        _print_summary(suite, summary, outcomes)
+    return recorded.results
 
 
-def _print_summary(suite: Suite, summary: Summary, outcomes: list[Outcome]) -> None:
-    console = Console(highlight=False)
-    table = Table(title=inert(f"{suite.title}: {summary.cases} questions"), title_justify="left", box=None, pad_edge=False)
-    table.add_column("measure")
-    for name in ("mean", "95 % interval", "n"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for label, measure in summary.measures.items():
-        if measure is None:
-            table.add_row(label, "–", "–", "0")
-        else:
-            table.add_row(label, f"{measure.value:.3f}", f"{measure.low:.3f} – {measure.high:.3f}", str(measure.n))
-    for label, seconds in (("seconds, median", summary.seconds_median), ("seconds, p95", summary.seconds_p95)):
-        table.add_row(label, "–" if seconds is None else f"{seconds:.2f}", "", "")
-    console.print(table)
-    for outcome in outcomes:
-        if outcome.error is not None:
-            console.print(Text(one_line(f"! {outcome.case.id} failed: {outcome.error}")), soft_wrap=True)
+# -- one run -----------------------------------------------------------------------------------------------------------------
+
+
+def print_summary(summary: Summary, suite_folder: Path, *, quiet: bool) -> bool:
+    """The table, failures and gates; quiet: only what is wrong, on stderr. Returns whether every gate holds."""
+    record = summary.record
+    told = gates(record)
+    out = Console(highlight=False, stderr=quiet)
+    if not quiet:
+        run = record.run
+        settings = "".join(f", {key}={value}" for key, value in run.changed.items())
+        what = "retrieved for" if run.mode == "retrieval" else "answered"
+        drawn = f", drawn with seed {run.seed}" if run.limit is not None else ""
+        out.print(Text(inert(f"{run.title}, {run.part} part: {len(record.results)} questions {what}{drawn}{settings}"), "bold"))
+        table = _table("measure", "mean", "95 % interval", "n")
+        for name, measure in summary.measures.items():
+            table.add_row(name, f"{measure.value:.3f}", f"{measure.low:.3f} – {measure.high:.3f}", str(measure.n))
+        for label, seconds in (("seconds, median", summary.seconds_median), ("seconds, p95", summary.seconds_p95)):
+            if seconds is not None:
+                table.add_row(label, f"{seconds:.2f}", "", "")
+        out.print(table)
+    for result in record.results:
+        if result.error is not None:
+            out.print(Text(one_line(f"! {result.id} failed: {result.error}")), soft_wrap=True)
+    for gate in told:
+        _print_gate(out, gate, record, suite_folder, quiet=quiet)
+    if not quiet:
+        out.print(Text(f"The run is kept in {inert(str(record.path))}", "dim"), soft_wrap=True)
+    return all(gate.holds for gate in told)
+
+
+def _print_gate(out: Console, gate: Gate, record: Record, suite_folder: Path, *, quiet: bool) -> None:
+    reached = "nothing" if gate.reached is None else f"{gate.reached:.3f}"
+    if gate.holds:
+        if not quiet:
+            out.print(Text(f"gate {gate.measure}: {reached} holds {gate.floor:.3f}", "green"))
+        return
+    out.print(Text(f"gate {gate.measure} FALLEN: {reached}, {gate.floor:.3f} must be held", "bold red"))
+    fallen = fallen_cases(gate, record, suite_folder)
+    for pair in fallen[:_SHOWN_FALLEN]:
+        _print_pair(out, pair, gate.measure)
+    if len(fallen) > _SHOWN_FALLEN:
+        out.print(Text(f"  … and {len(fallen) - _SHOWN_FALLEN} more"))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number else "left", no_wrap=bool(number))
+    return table
+
+
+# -- several runs ------------------------------------------------------------------------------------------------------------
+
+
+def print_side_by_side(summaries: Sequence[Summary]) -> None:
+    out = Console(highlight=False)
+    labels = _labels([summary.record for summary in summaries])
+    for label, summary in zip(labels, summaries, strict=True):
+        run, partial = summary.record.run, "" if summary.record.is_complete else f" of {summary.record.run.questions}"
+        settings = ", ".join(f"{key}={value}" for key, value in run.changed.items()) or "the suite's settings"
+        line = f"{label}: {run.title}, {run.part}, {len(summary.record.results)}{partial} questions, {settings}, {run.started}"
+        out.print(Text(inert(line)), soft_wrap=True)
+    table = _table("measure", *labels)
+    for name in dict.fromkeys(name for summary in summaries for name in summary.measures):
+        table.add_row(name, *(_with_interval(summary.measures.get(name)) for summary in summaries))
+    out.print(table)
+
+
+def _with_interval(measure: Estimate | None) -> str:
+    return "–" if measure is None else f"{measure.value:.3f} ({measure.low:.3f}–{measure.high:.3f})"
+
+
+def _labels(records: Sequence[Record]) -> list[str]:
+    return [chr(ord("A") + number) if number < 26 else str(number) for number in range(len(records))]
+
+
+def print_runs(shipped: Sequence[str], records: Sequence[Record]) -> None:
+    out = Console(highlight=False)
+    table = _table("suite", "part", "run", "questions", "figures")
+    table.columns[-1].justify = "left"
+    table.columns[-1].no_wrap = False
+    for suite, part, record in _latest(shipped, records):
+        if record is None:
+            table.add_row(suite, "", "no run yet", "", "")
+            continue
+        run = record.run
+        asked = f"{len(record.results)}{'' if record.is_complete else f'/{run.questions}'}"
+        settings = "".join(f" {key}={value}" for key, value in run.changed.items())
+        means = "  ".join(f"{name} {value:.3f}" for name, value in _headline(record).items())
+        table.add_row(Text(inert(suite)), part, record.path.stem.rpartition("-")[2], asked, Text(inert(means + settings)))
+    out.print(table)
+
+
+def runs_as_json(shipped: Sequence[str], records: Sequence[Record]) -> list[dict[str, Any]]:
+    return [
+        {
+            "suite": suite,
+            "part": part or None,
+            "last": None
+            if record is None
+            else {
+                "run": record.path.stem,
+                "started": record.run.started,
+                "mode": record.run.mode,
+                "questions": len(record.results),
+                "complete": record.is_complete,
+                "changed": dict(record.run.changed),
+                "measures": _headline(record),
+            },
+        }
+        for suite, part, record in _latest(shipped, records)
+    ]
+
+
+def _latest(shipped: Sequence[str], records: Sequence[Record]) -> list[tuple[str, str, Record | None]]:
+    """The last run of each suite, part, mode and change of settings."""
+    latest: dict[tuple[object, ...], Record] = {}
+    for record in records:
+        run = record.run
+        latest.setdefault((run.suite, run.part, run.mode, tuple(run.changed.items())), record)
+    listed: list[tuple[str, str, Record | None]] = [
+        (record.run.suite, record.run.part, record) for _, record in sorted(latest.items(), key=lambda entry: str(entry[0]))
+    ]
+    run_before = {name for name, _, _ in listed}
+    listed += [(name, "", None) for name in shipped if name not in run_before]
+    return sorted(listed, key=lambda entry: entry[0])
+
+
+def _headline(record: Record) -> dict[str, float]:
+    from evals.summaries import values_of
+
+    values = values_of(record.results)
+    return {name: values[name] for name in _HEADLINES if name in values}
+
+
+# -- comparison --------------------------------------------------------------------------------------------------------------
+
+
+def print_comparison(told: Comparison, *, most: int, quiet: bool) -> bool:
+    """quiet: nothing but fallen gates, on stderr. Returns whether the gates hold in the second run."""
+    out = Console(highlight=False, stderr=quiet)
+    judged = gates(told.second)
+    if not quiet:
+        table = _table("measure", "B − A", "95 % interval", "p", "n")
+        for name, change in told.differences.items():
+            sure = change.p < 0.05
+            row = (f"{change.value:+.3f}", f"{change.low:+.3f} – {change.high:+.3f}", f"{change.p:.3f}", str(change.n))
+            table.add_row(name, *row, style="bold" if sure else None)
+        for label, record in (("A", told.first), ("B", told.second)):
+            settings = ", ".join(f"{key}={value}" for key, value in record.run.changed.items()) or "the suite's settings"
+            out.print(Text(inert(f"{label}: {record.path.name}: {settings}; {record.run.started}")), soft_wrap=True)
+        for label, count in (("A", told.only_first), ("B", told.only_second)):
+            if count:
+                out.print(Text(f"{count} questions only {label} asked are left out."))
+        out.print(table)
+        for word, pairs in (("won", told.won), ("lost", told.lost)):
+            out.print(Text(f"{len(pairs)} {word} by {told.by}", "bold"))
+            for pair in pairs[:most]:
+                _print_pair(out, pair, told.by)
+            if len(pairs) > most:
+                out.print(Text(f"  … and {len(pairs) - most} more (--cases {len(pairs)})", "dim"))
+    for gate in judged:
+        if not gate.holds or not quiet:
+            reached = "nothing" if gate.reached is None else f"{gate.reached:.3f}"
+            verdict = "holds" if gate.holds else "FALLEN:"
+            out.print(Text(f"gate {gate.measure} {verdict} {gate.floor:.3f}: {reached}", "" if gate.holds else "bold red"))
+    return all(gate.holds for gate in judged)
+
+
+def _print_pair(out: Console, pair: Pair, measure: str) -> None:
+    before, after = (result.scores.get(measure) for result in (pair.first, pair.second))
+    figures = "" if before is None or after is None else f" {before:.2f} → {after:.2f}"
+    out.print(Text(one_line(f"  {pair.second.id}{figures}  {pair.second.question}")), soft_wrap=True)
+    for label, result in (("A", pair.first), ("B", pair.second)):
+        said = spoken_answer(result)
+        if said:
+            out.print(Text(f"      {label}: {shortened(one_line(said), _ANSWER_CHARACTERS)}", "dim"), soft_wrap=True)
+
+
+def spoken_answer(result: Result) -> str:
+    """What was answered, in one line; empty when nothing was asked, or the answer is not kept."""
+    if result.error is not None:
+        return f"failed: {result.error}"
+    if result.answer is None:
+        return ""
+    return str(result.answer["short"]) if result.abstained else " ".join(each["text"] for each in result.answer["sentences"])
+
+
+def comparison_as_json(told: Comparison) -> dict[str, Any]:
+    def case(pair: Pair) -> dict[str, Any]:
+        return {
+            "id": pair.second.id,
+            "question": pair.second.question,
+            "change": pair.change,
+            "answers": [spoken_answer(pair.first), spoken_answer(pair.second)],
+        }
+
+    return {
+        "runs": [str(told.first.path), str(told.second.path)],
+        "differences": {name: _difference_as_json(change) for name, change in told.differences.items()},
+        "by": told.by,
+        "won": [case(pair) for pair in told.won],
+        "lost": [case(pair) for pair in told.lost],
+        "gates": [{**asdict(gate), "holds": gate.holds} for gate in gates(told.second)],
+    }
+
+
+def _difference_as_json(change: Difference) -> Mapping[str, float]:
+    return change._asdict()

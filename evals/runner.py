@@ -1,113 +1,137 @@
-"""Runs a suite through the same Conversation that the chat uses."""
+"""Runs a suite through the same Conversation that the chat uses, or through its retrieval alone."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from assistant.answering.answers import Answer, Finished
 from assistant.answering.contract import answer_as_json
+from assistant.answering.conversation import check_question
+from assistant.answering.followups import wordings
 from assistant.assembly import Assistant
-from evals.cases import GoldCase, Suite, check_places
-from evals.metrics import Estimate, binary_precision, binary_recall, estimate, estimate_statistic, quantile
-from evals.scoring import Score, failed, score
-from index.errors import AssistantError
+from assistant.retrieval.passages import Passage
+from evals.cases import GoldCase, Suite, check_gold
+from evals.records import Mode, Result
+from evals.scoring import Scores, score_answer, score_documents, score_evidence, score_failure
+from index.errors import AssistantError, QuestionError
 
 SEED = 20210603
-
-MEANS = {
-    "recall_1": "evidence R@1",
-    "recall_5": "evidence R@5",
-    "recall_10": "evidence R@10",
-    "rr": "RR",
-    "key_facts": "key-fact recall",
-    "citation_precision": "citation precision",
-    "citation_recall": "citation recall",
-    "right_speaker": "right speaker",
-    "quotes_hold": "quotes at their offsets",
-}
+# Passages retrieved for each question, so that ten documents are among them.
+_RETRIEVED = 50
+_AT_ONCE = 64
+_KEPT = 10
+_COMPARED = ("nDCG@10", "R@5")
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    case: GoldCase
-    score: Score
-    answer: Answer | None
-    """None when the question raised an error."""
-    error: str | None
+def chosen_cases(suite: Suite, *, limit: int | None, seed: int) -> tuple[GoldCase, ...]:
+    """All cases, or `limit` of them drawn with the seed, in the order of the file: its first questions may be all alike."""
+    if limit is None or limit >= len(suite.cases):
+        return suite.cases
+    drawn = sorted(random.Random(seed).sample(range(len(suite.cases)), limit))
+    return tuple(suite.cases[number] for number in drawn)
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    suite: str
-    cases: int
-    errors: int
-    seed: int
-    measures: dict[str, Estimate | None]
-    seconds_median: float | None
-    seconds_p95: float | None
+def run(suite: Suite, assistant: Assistant, cases: Sequence[GoldCase], *, mode: Mode) -> Iterator[Result]:
+    """Yields each case as it ends. Retrieval is batched, answers come one by one.
+
+    Raises SuiteError before the first when gold names what is not in the corpus.
+    """
+    check_gold(suite, {row.id for row in assistant.store.documents()}, assistant.store.document)
+    worded = any(case.answers for case in suite.cases)
+    for number in range(0, len(cases), _AT_ONCE):
+        batch = cases[number : number + _AT_ONCE]
+        for case, (scores, passages) in zip(batch, _retrieve(suite, assistant, batch), strict=True):
+            if mode == "retrieval":
+                yield _result(case, scores, passages=[_place(passage) for passage in passages[:_KEPT]])
+            else:
+                yield _answered(case, scores, assistant, worded=worded)
 
 
-def run(suite: Suite, assistant: Assistant, *, limit: int | None = None) -> Iterator[Outcome]:
-    """Yields each case as it ends. Raises SuiteError before the first for gold that names what is not in the corpus."""
-    documents = {row.id: assistant.store.document(row.id) for row in assistant.store.documents()}
-    check_places(
-        suite,
-        {name: [locator.label for locator in document.locators] for name, document in documents.items()},
-        {name: document.text for name, document in documents.items()},
+# -- retrieval ---------------------------------------------------------------------------------------------------------------
+
+
+def _retrieve(suite: Suite, assistant: Assistant, batch: Sequence[GoldCase]) -> list[tuple[Scores, list[Passage]]]:
+    """For each case the measures of its retrieval, and the passages. Every wording of the batch is embedded at once."""
+    asked = [_askable(case.question) for case in batch]
+    searched = [
+        assistant.wordings(question, case.history) if question else () for question, case in zip(asked, batch, strict=True)
+    ]
+    variants = [_variants(suite, case, question) for case, question in zip(batch, asked, strict=True)]
+    wanted = list(dict.fromkeys([*searched, *(wording for each in variants for wording in each.values())]))
+    found = dict(zip(wanted, assistant.search(wanted, _RETRIEVED), strict=True))
+    rankings = [found[own] for own in searched]
+    scored = score_documents(batch, rankings, suite.depths)
+    for case, scores, passages, other in zip(batch, scored, rankings, variants, strict=True):
+        scores |= score_evidence(case, passages, suite.depths, assistant.store.document)
+        for name, wording in other.items():
+            (compared,) = score_documents([case], [found[wording]], suite.depths)
+            scores |= {f"{measure}, {name}": compared[measure] for measure in _COMPARED if measure in compared}
+    return list(zip(scored, rankings, strict=True))
+
+
+def _askable(question: str) -> str:
+    """The question as the conversation takes it; empty for one that it refuses: nothing is found for it."""
+    try:
+        return check_question(question)
+    except QuestionError:
+        return ""
+
+
+def _variants(suite: Suite, case: GoldCase, question: str) -> dict[str, tuple[str, ...]]:
+    """The wordings of a follow-up to be compared, whatever the settings. Where people reworded some questions, only those
+    are compared, so that the figures are of the same questions.
+    """
+    if not (case.history and question) or (case.rewrite is None and any(each.rewrite for each in suite.cases)):
+        return {}
+    human = {"human rewrite": (case.rewrite,)} if case.rewrite else {}
+    return {"last turn": (question,), "our rewrite": wordings(question, case.history), **human}
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------------
+
+
+def _answered(case: GoldCase, scores: Scores, assistant: Assistant, *, worded: bool) -> Result:
+    try:
+        answer = _ask(case, assistant)
+        scores = scores | score_answer(case, answer, assistant.store.document, worded=worded)
+        if_answered = scores if not answer.abstained else None
+        if answer.abstained:
+            forced = _ask(case, assistant, abstain_below=0.0)
+            if not forced.abstained:
+                if_answered = score_answer(case, forced, assistant.store.document, worded=worded)
+    except Exception as error:  # noqa: BLE001 - whatever a question raises, it counts as wrong and is shown
+        told = str(error) if isinstance(error, AssistantError) else repr(error)
+        return _result(case, scores | score_failure(case, worded=worded), abstained=case.answerable, error=told)
+    return _result(
+        case,
+        scores,
+        abstained=answer.abstained,
+        confidence=answer.confidence,
+        if_answered=if_answered,
+        seconds=answer.seconds["total"],
+        answer=answer_as_json(answer),
     )
-    for case in suite.cases[:limit]:
-        try:
-            events = assistant.converse(case.history).ask(case.question)
-            answer = next(event.answer for event in events if isinstance(event, Finished))
-        except Exception as error:  # noqa: BLE001 - whatever a question raises, it counts as wrong and is shown
-            yield Outcome(case, failed(case), None, str(error) if isinstance(error, AssistantError) else repr(error))
-        else:
-            yield Outcome(case, score(case, answer, documents), answer, None)
 
 
-def summarise(suite: Suite, outcomes: Sequence[Outcome], *, seed: int = SEED) -> Summary:
-    measures: dict[str, Estimate | None] = {
-        label: estimate([getattr(outcome.score, name) for outcome in outcomes], seed=seed) for name, label in MEANS.items()
-    }
-    pairs = [(outcome.score.abstained, not outcome.case.answerable) for outcome in outcomes]
-    measures["abstention precision"] = estimate_statistic(pairs, binary_precision, seed=seed)
-    measures["abstention recall"] = estimate_statistic(pairs, binary_recall, seed=seed)
-    seconds = [outcome.score.seconds for outcome in outcomes if outcome.score.seconds is not None]
-    return Summary(
-        suite=suite.name,
-        cases=len(outcomes),
-        errors=sum(outcome.error is not None for outcome in outcomes),
-        seed=seed,
-        measures=measures,
-        seconds_median=quantile(seconds, 0.5),
-        seconds_p95=quantile(seconds, 0.95),
+def _ask(case: GoldCase, assistant: Assistant, *, abstain_below: float | None = None) -> Answer:
+    events = assistant.converse(case.history, abstain_below=abstain_below).ask(case.question)
+    return next(event.answer for event in events if isinstance(event, Finished))
+
+
+def _result(case: GoldCase, scores: Scores, **told: Any) -> Result:
+    return Result(
+        id=case.id,
+        type=case.type,
+        question=case.question,
+        answerable=case.answerable,
+        scores=scores,
+        answers=case.answers,
+        tests_abstention=case.tests_abstention,
+        **told,
     )
 
 
-def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
-    """One line of `assistant eval --out`."""
-    return {
-        "id": outcome.case.id,
-        "type": outcome.case.type,
-        "question": outcome.case.question,
-        "answerable": outcome.case.answerable,
-        "error": outcome.error,
-        "scores": asdict(outcome.score),
-        "answer": answer_as_json(outcome.answer) if outcome.answer else None,
-    }
-
-
-def summary_as_json(summary: Summary) -> dict[str, Any]:
-    return {
-        "suite": summary.suite,
-        "cases": summary.cases,
-        "errors": summary.errors,
-        "seed": summary.seed,
-        "measures": {
-            label: measure and {"mean": measure.value, "low": measure.low, "high": measure.high, "n": measure.n}
-            for label, measure in summary.measures.items()
-        },
-        "seconds": {"median": summary.seconds_median, "p95": summary.seconds_p95},
-    }
+def _place(passage: Passage) -> dict[str, Any]:
+    return {"document": passage.chunk.document_id, "start": passage.chunk.start, "end": passage.chunk.end}

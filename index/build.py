@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from index.embedders import Embedder
 from index.errors import CorpusError, StoreBusy, StoreDamaged, StoreError
 from index.ledger import FILE_NAME as LEDGER_FILE
 from index.ledger import DocumentRow, Entry
+from index.loaders.jsonl import is_jsonl, line_stamp, load_line, parse_line, read_lines
 from index.loaders.registry import Loaded, is_supported, load
 from index.settings import IndexSettings
 from index.store import LocalStore, built_with
@@ -71,25 +73,41 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class Source:
+    """A document as it lies in the corpus, not yet read."""
+
+    stamp: tuple[int, int]
+    """(size, time of change) of a file, (size, part of its digest) of a line: another stamp, maybe other words."""
+    load: Callable[[], Loaded]
+    """Raises CorpusError with the reason when it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
     """What a corpus holds."""
 
-    paths: dict[str, Path]
-    """Document id -> file."""
+    by_id: dict[str, Source]
     unreadable: tuple[str, ...]
     """Ids of folders and files that could not be looked at; what was indexed of them stays."""
 
 
-def corpus_files(settings: IndexSettings) -> Files:
-    """Raises CorpusError when the corpus folder is missing or is no folder.
+def corpus_sources(settings: IndexSettings) -> Sources:
+    """The files of a corpus folder, or the lines of a corpus in one JSON Lines file, and what was added to either.
 
-    Hidden files and folders are passed over, and links are not followed out of the corpus.
+    Hidden files and folders are passed over, and links are not followed out of the corpus. Raises CorpusError when the
+    corpus is missing, or is a file that cannot be read.
     """
-    if not settings.corpus.is_dir():
-        raise CorpusError(f"the corpus folder {settings.corpus} does not exist or is no folder; choose one with --corpus.")
-    paths: dict[str, Path] = {}
+    by_id: dict[str, Source] = {}
     unreadable: list[str] = []
-    for root, prefix in ((settings.corpus, ""), (settings.added, f"{ADDED}/")):
+    roots = [(settings.corpus, ""), (settings.added, f"{ADDED}/")]
+    if is_jsonl(settings.corpus) and settings.corpus.is_file():
+        by_id.update(_lines(settings.corpus, settings.max_file_bytes))
+        del roots[0]
+    elif not settings.corpus.is_dir():
+        raise CorpusError(
+            f"the corpus {settings.corpus} does not exist, or is neither a folder nor a .jsonl file; choose one with --corpus."
+        )
+    for root, prefix in roots:
         skipped = {path.resolve() for path in {settings.added, settings.store} - {root}}
 
         def note(error: OSError, root: Path = root, prefix: str = prefix) -> None:
@@ -106,22 +124,41 @@ def corpus_files(settings: IndexSettings) -> Files:
                     continue
                 try:
                     if path.resolve(strict=True).is_relative_to(root.resolve()) and path.is_file():
-                        paths[document_id] = path
+                        by_id[document_id] = _file(path, document_id, settings.max_file_bytes)
                 except (OSError, RuntimeError):
                     unreadable.append(document_id)
-    return Files(dict(sorted(paths.items())), tuple(unreadable))
+    return Sources(dict(sorted(by_id.items())), tuple(unreadable))
 
 
-def compare(files: Files, rows: list[DocumentRow], failed: Mapping[str, Sequence[int]] | None = None) -> Plan:
-    """Compares by size and time of change; nothing is read.
+def _file(path: Path, document_id: str, max_bytes: int) -> Source:
+    return Source(_stamp(path), lambda: load(path, document_id, max_bytes=max_bytes))
+
+
+def _lines(path: Path, max_bytes: int) -> Iterator[tuple[str, Source]]:
+    """Raises CorpusError for a line that is no document, and for an id that stands twice."""
+    seen: dict[str, int] = {}
+    for number, line in read_lines(path, max_bytes=max_bytes):
+        document_id = parse_line(path, number, line)["id"]
+        if document_id in seen:
+            raise CorpusError(f"{path}, line {number}: the id {document_id} stands already in line {seen[document_id]}.")
+        seen[document_id] = number
+        yield document_id, Source(line_stamp(line), partial(_load_line, path, number, line))
+
+
+def _load_line(path: Path, number: int, line: bytes) -> Loaded:
+    return Loaded(load_line(path, number, line), None)
+
+
+def compare(sources: Sources, rows: list[DocumentRow], failed: Mapping[str, Sequence[int]] | None = None) -> Plan:
+    """Compares by stamp; no file of a folder is read.
 
     failed: id -> stamp of files that a build could not read; while they are the same they count as no change.
     """
     known = {row.id: row for row in rows}
     new, touched, unchanged = [], [], []
-    for document_id, path in files.paths.items():
+    for document_id, source in sources.by_id.items():
         row = known.pop(document_id, None)
-        stamp = _stamp(path)
+        stamp = source.stamp
         if failed and tuple(failed.get(document_id, ())) == stamp:
             unchanged.append(document_id)
         elif row is None:
@@ -131,7 +168,7 @@ def compare(files: Files, rows: list[DocumentRow], failed: Mapping[str, Sequence
         else:
             unchanged.append(document_id)
     hidden = [
-        name for name in known if any(name == each or name.startswith(f"{each}/") or each == "." for each in files.unreadable)
+        name for name in known if any(name == each or name.startswith(f"{each}/") or each == "." for each in sources.unreadable)
     ]
     removed = [name for name in known if name not in hidden]
     return Plan(tuple(new), tuple(touched), tuple(removed), tuple(sorted((*unchanged, *hidden))))
@@ -178,7 +215,7 @@ def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False)
     and is reported.
     """
     started = time.perf_counter()
-    files = corpus_files(settings)
+    sources = corpus_sources(settings)
     with build_lock(settings.store):
         if rebuild:
             _set_aside_if_damaged(settings.store)
@@ -187,11 +224,11 @@ def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False)
             if not rebuild:
                 store.check(fingerprint=embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
             rows = store.documents()
-            plan = compare(files, rows)
+            plan = compare(sources, rows)
             yield plan
             if rebuild:
                 plan = Plan(plan.new, tuple(sorted((*plan.touched, *plan.unchanged))), plan.removed, ())
-            yield from _Build(settings, embedder, store, files, {row.id: row for row in rows}, rebuild).run(plan, started)
+            yield from _Build(settings, embedder, store, sources, {row.id: row for row in rows}, rebuild).run(plan, started)
         finally:
             store.close()
 
@@ -227,7 +264,7 @@ class _Build:
     settings: IndexSettings
     embedder: Embedder
     store: LocalStore
-    files: Files
+    sources: Sources
     known: dict[str, DocumentRow]
     rebuild: bool
     added: list[str] = field(default_factory=list)
@@ -242,7 +279,7 @@ class _Build:
 
     def run(self, plan: Plan, started: float) -> Iterator[Progress | Report]:
         self.unchanged.extend(plan.unchanged)
-        self.failed.extend(f"{name}: cannot be looked at; check its permissions." for name in self.files.unreadable)
+        self.failed.extend(f"{name}: cannot be looked at; check its permissions." for name in self.sources.unreadable)
         if self.store.ledger.meta("fingerprint") is None or self.rebuild:
             self.store.ledger.begin_anew(
                 built_with(self.embedder.fingerprint, self.embedder.dimensions, self.settings.chunk_tokens)
@@ -274,10 +311,11 @@ class _Build:
         )
 
     def _prepare(self, document_id: str) -> _Waiting | None:
-        path = self.files.paths[document_id]
-        stamp = _stamp(path)
+        # The stamp is older than the words: a file that changes in between is read again by the next build.
+        source = self.sources.by_id[document_id]
+        stamp = source.stamp
         try:
-            loaded: Loaded = load(path, document_id, max_bytes=self.settings.max_file_bytes)
+            loaded = source.load()
         except CorpusError as error:
             self.failed.append(str(error))
             self.stamps[document_id] = stamp

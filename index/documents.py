@@ -6,6 +6,9 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+TRANSCRIPT = "transcript"
+"""Kind of a document that holds what its speakers said, word for word."""
+
 
 @dataclass(frozen=True, slots=True)
 class Voice:
@@ -56,7 +59,7 @@ class Document:
     publisher: str | None = None
     url: str | None = None
     kind: str = "document"
-    """What sort of source: digest, note, map, timeline, gaps, document."""
+    """What sort of source: digest, note, map, timeline, gaps, transcript, document."""
     digest_of: str | None = None
     """What the document is a digest of, where it is one."""
     cite_as: str = ""

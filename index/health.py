@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from index.build import compare, corpus_files, known_failures
+from index.build import compare, corpus_sources, known_failures
 from index.embedders import SentenceTransformerEmbedder
 from index.errors import AssistantError, StoreMissing
 from index.settings import IndexSettings
@@ -35,13 +35,13 @@ def examine(settings: IndexSettings) -> Iterator[Finding]:
         yield Finding("ok", "model", f"{fingerprint}, weights verified")
     except AssistantError as error:
         yield Finding("bad", "model", str(error))
-    files = None
+    sources = None
     try:
-        files = corpus_files(settings)
+        sources = corpus_sources(settings)
         yield Finding(
-            "ok" if files.paths else "look",
+            "ok" if sources.by_id else "look",
             "corpus",
-            f"{len(files.paths)} files in {settings.corpus}; added ones go to {settings.added}",
+            f"{len(sources.by_id)} documents in {settings.corpus}; added ones go to {settings.added}",
         )
     except AssistantError as error:
         yield Finding("bad", "corpus", str(error))
@@ -55,8 +55,8 @@ def examine(settings: IndexSettings) -> Iterator[Finding]:
         return
     try:
         yield from _examine_store(store, settings, fingerprint)
-        if files is not None:
-            plan = compare(files, store.documents(), known_failures(store))
+        if sources is not None:
+            plan = compare(sources, store.documents(), known_failures(store))
             if plan.is_empty:
                 yield Finding("ok", "drift", "the index shows the corpus as it is")
             else:

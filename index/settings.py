@@ -11,7 +11,7 @@ from index.embedders import BUNDLED
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
     corpus: Path
-    """Folder of sources."""
+    """Folder of sources, or one file of JSON Lines (.jsonl, .jsonl.gz), each line a document."""
     added: Path
     """Folder that `assistant add` copies sources to; their ids begin with "added/"."""
     store: Path

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from assistant.answering.answers import Answer, Delta, Event, Finished, Found, Rewritten
-from assistant.answering.extractive import GENERATOR, compose
-from assistant.answering.followups import Turn, wordings
+from assistant.answering.followups import Rewrite, Turn, wordings
+from assistant.answering.generators import EXTRACTIVE, Generator
 from assistant.reader.readings import Asked, Reader
 from assistant.retrieval.retriever import Retriever
 from index.errors import QuestionError
@@ -28,6 +28,8 @@ class Conversation:
         *,
         passages: int,
         threshold: float,
+        generator: Generator = EXTRACTIVE,
+        rewrite: Rewrite = wordings,
         history: Sequence[Turn] = (),
     ) -> None:
         self.store = store
@@ -35,6 +37,8 @@ class Conversation:
         self._reader = reader
         self._passages = passages
         self._threshold = threshold
+        self._generator = generator
+        self._rewrite = rewrite
         self._turns = list(history)
 
     def _last_answer(self) -> str:
@@ -47,7 +51,7 @@ class Conversation:
         """
         question = check_question(question)
         started = time.perf_counter()
-        queries = wordings(question, self._turns)
+        queries = self._rewrite(question, self._turns)
         standalone = queries[0]
         if standalone != question:
             yield Rewritten(standalone)
@@ -67,7 +71,7 @@ class Conversation:
         reading = self._reader.read(
             Asked(question, standalone, self._last_answer() if len(queries) > 1 else ""), passages, sources
         )
-        composed = compose(reading, passages, sources, threshold=self._threshold)
+        composed = self._generator.compose(reading, passages, sources, threshold=self._threshold)
         finished = time.perf_counter()
         for sentence in composed.sentences:
             yield Delta(sentence, tuple(composed.citations[marker - 1] for marker in sentence.citations))
@@ -84,7 +88,7 @@ class Conversation:
             passages=tuple(passages),
             locators=locators,
             references=tuple(f"{source.cite_as}, {locator}" for source, locator in zip(sources, locators, strict=True)),
-            generator=GENERATOR,
+            generator=self._generator.name,
             seconds={
                 "rewrite": rewritten - started,
                 "retrieve": retrieved - rewritten,

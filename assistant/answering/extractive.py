@@ -12,7 +12,6 @@ from assistant.reader.readings import GAPS, Evidence, Reading
 from assistant.retrieval.passages import Passage
 from index.documents import Document
 
-GENERATOR = "extractive"
 DO_NOT_SAY = "The sources do not say."
 _MOST_SENTENCES = 4
 # A further sentence must come this close to the best one.

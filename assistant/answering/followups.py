@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 
@@ -11,6 +11,9 @@ class Turn(NamedTuple):
     role: Literal["user", "assistant"]
     content: str
 
+
+Rewrite = Callable[[str, Sequence[Turn]], tuple[str, ...]]
+"""(question, turns before it) -> what to search for; the first wording is the question as it stands alone."""
 
 _PRONOUN = re.compile(r"\b(it|they|them|he|him|she)\b", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"\b(its|itself|their|theirs|his|her|hers)\b", re.IGNORECASE)
@@ -59,6 +62,11 @@ def wordings(question: str, history: Sequence[Turn]) -> tuple[str, ...]:
     if standalone == question or not answers:
         return (standalone,)
     return (standalone, f"{question} {answers[-1][:_ANSWER_CHARACTERS]}")
+
+
+def as_asked(question: str, history: Sequence[Turn]) -> tuple[str, ...]:
+    """The question alone, whatever came before: what rewriting is compared with."""
+    return (question,)
 
 
 def _leans(question: str) -> bool:

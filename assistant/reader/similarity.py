@@ -9,13 +9,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from assistant.reader.readings import GAPS, Asked, Evidence, Reading
 from assistant.retrieval.passages import Passage
 from index.documents import Document
-from index.embedders import Embedder, Vectors
+from index.embedders import Embedder
 from index.lexical import analyse
 from index.sentences import sentence_spans
 from index.store import ChunkStore
@@ -40,12 +37,12 @@ _TOLD = 0.3
 
 # confidence = logistic(a + b * best cosine of a passage + c * best cosine of a sentence); docs/evals.md tells the fit.
 _CONFIDENCE = (-6.5, 6.6, 3.7)
-_VECTORS_KEPT = 20_000
 
 _SPEAKS = (
     "say|answer|reply|respond|argue|claim|think|believe|hold|object|concede|grant|admit|counter|rebut|conclude|define|explain|"
     "describe|call|mean|report|write|note|see|view|treat|use"
 )
+_BRACKETS = re.compile(r"\s*\([^()]*\)\s*$")
 _MONTH = r"(?:january|february|march|april|may|june|july|august|september|october|november|december)"
 _EXPECTED: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
     (
@@ -67,7 +64,6 @@ class SimilarityReader:
     def __init__(self, embedder: Embedder, store: ChunkStore) -> None:
         self._embedder = embedder
         self._store = store
-        self._vectors: dict[str, NDArray[np.float32]] = {}
 
     def read(self, asked: Asked, passages: Sequence[Passage], documents: Sequence[Document]) -> Reading:
         question, standalone = asked.question, asked.standalone
@@ -79,8 +75,8 @@ class SimilarityReader:
         if not found:
             return Reading((), 0.0, ())
         texts = [documents[position].text[start:end] for position, start, end in found]
-        said = self._embed(texts)
-        wanted = self._embed(list(dict.fromkeys((standalone, question))))
+        said = self._embedder.embed(texts)
+        wanted = self._embedder.embed(list(dict.fromkeys((standalone, question))))
         cosines = (said @ wanted.T).mean(axis=1)
         weights = self._store.term_weights(standalone)
         own_weights = {term: weights[term] for term in analyse(question) if term in weights} or weights
@@ -115,24 +111,15 @@ class SimilarityReader:
         order = sorted(range(len(found)), key=lambda number: (-scores[number], number))
         alike = said @ said.T
         a, b, c = _CONFIDENCE
+        nearest_sentence = float((said @ wanted.T).max())
         return Reading(
             evidence=tuple(
                 Evidence(found[number][0], found[number][1], found[number][2], texts[number], scores[number]) for number in order
             ),
-            confidence=_logistic(a + b * max(near, default=0.0) + c * float((said @ wanted.T).max())),
+            confidence=_logistic(a + b * max(near, default=nearest_sentence) + c * nearest_sentence),
             overlaps=tuple(tuple(float(alike[left, right]) for right in order) for left in order),
             asked_speakers=frozenset(speakers),
         )
-
-    def _embed(self, texts: Sequence[str]) -> Vectors:
-        """Sentences come back question after question: their vectors are kept, the oldest go first."""
-        missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-        for text, vector in zip(missing, self._embedder.embed(missing), strict=True):
-            self._vectors[text] = vector
-        vectors = np.stack([self._vectors[text] for text in texts])
-        for text in list(self._vectors)[: max(0, len(self._vectors) - _VECTORS_KEPT)]:
-            del self._vectors[text]
-        return vectors
 
 
 def _share(weights: Mapping[str, float], terms: set[str]) -> float:
@@ -152,14 +139,19 @@ def _asked_speakers(question: str, passages: Sequence[Passage]) -> set[str]:
     return {
         passage.chunk.voice.speaker
         for passage in passages
-        if passage.chunk.voice.speaker in question or passage.chunk.voice.speaker.rpartition(" ")[2] in words
+        if passage.chunk.voice.speaker in question or _family_name(passage.chunk.voice.speaker) in words
     }
+
+
+def _family_name(speaker: str) -> str:
+    """The last word, without what transcripts put behind it in brackets ("Jonas Keller (North)")."""
+    return _BRACKETS.sub("", speaker).rpartition(" ")[2]
 
 
 def _is_called_to_speak(speaker: str, question: str) -> bool:
     """Whether the question asks what this speaker says: "does Vu argue", "did the Post report"."""
     return bool(
-        re.search(rf"\b(?:do|does|did)\s+(?:\w+\s+){{0,2}}{re.escape(speaker.rpartition(' ')[2])}\s+(?:{_SPEAKS})\b", question)
+        re.search(rf"\b(?:do|does|did)\s+(?:\w+\s+){{0,2}}{re.escape(_family_name(speaker))}\s+(?:{_SPEAKS})\b", question)
     )
 
 

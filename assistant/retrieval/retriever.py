@@ -1,37 +1,72 @@
-"""A question becomes passages: dense and word search, fused by rank."""
+"""A question becomes passages: dense and word search, fused by rank, re-ranked where asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from assistant.retrieval.fusion import reciprocal_rank_fusion
 from assistant.retrieval.passages import Passage
+from assistant.retrieval.rerankers import Reranker
 from index.embedders import Embedder
 from index.store import ChunkStore
+
+Stages = Literal["words", "dense", "fused", "reranked"]
 
 # How deep each stage looks before fusion.
 _DEPTH = 50
 
 
 class Retriever:
-    def __init__(self, store: ChunkStore, embedder: Embedder) -> None:
+    """stages: word search alone, dense search alone, both fused, or both fused and re-ranked."""
+
+    def __init__(self, store: ChunkStore, embedder: Embedder, reranker: Reranker, *, stages: Stages = "fused") -> None:
         self._store = store
         self._embedder = embedder
+        self._reranker = reranker
+        self._stages = stages
 
     def search(self, queries: Sequence[str], count: int) -> list[Passage]:
         """The `count` best passages for a question in one or more wordings; the first wording weighs most."""
+        return self.search_many([queries], count)[0]
+
+    def search_many(self, questions: Sequence[Sequence[str]], count: int) -> list[list[Passage]]:
+        """For each question (its wordings) what `search` gives. All wordings are embedded at once, which is faster."""
+        wordings = list(dict.fromkeys(query for queries in questions for query in queries))
+        embedded = self._embedder.embed(wordings) if self._stages != "words" else ()
+        vectors = dict(zip(wordings, embedded, strict=True)) if len(embedded) else {}
+        found: list[list[Passage]] = []
+        for queries in questions:
+            queries = list(dict.fromkeys(queries))
+            if not queries:
+                found.append([])
+            elif self._stages == "reranked":
+                passages = self._search(queries, vectors, max(count, self._reranker.depth))
+                found.append(self._reranker.rerank(vectors[queries[0]], passages)[:count])
+            else:
+                found.append(self._search(queries, vectors, count))
+        return found
+
+    def _search(self, wordings: Sequence[str], vectors: Mapping[str, NDArray[np.float32]], count: int) -> list[Passage]:
+        depth = max(_DEPTH, count)
         rankings: dict[str, list[int]] = {}
         weights: dict[str, float] = {}
         cosines: dict[int, float] = {}
-        wordings = list(dict.fromkeys(queries))
-        for number, (query, vector) in enumerate(zip(wordings, self._embedder.embed(wordings), strict=True), start=1):
+        for number, query in enumerate(wordings, start=1):
             suffix = "" if number == 1 else f", wording {number}"
-            nearest = self._store.dense(vector, _DEPTH)
-            cosines |= {hit.key: max(hit.score, cosines.get(hit.key, -1.0)) for hit in nearest}
-            rankings[f"dense{suffix}"] = [hit.key for hit in nearest]
-            rankings[f"words{suffix}"] = [hit.key for hit in self._store.lexical(query, _DEPTH)]
+            if self._stages != "words":
+                nearest = self._store.dense(vectors[query], depth)
+                cosines |= {hit.key: max(hit.score, cosines.get(hit.key, -1.0)) for hit in nearest}
+                rankings[f"dense{suffix}"] = [hit.key for hit in nearest]
+            if self._stages != "dense":
+                rankings[f"words{suffix}"] = [hit.key for hit in self._store.lexical(query, depth)]
             weights |= {f"dense{suffix}": 1 / number, f"words{suffix}": 1 / number}
-        fused = reciprocal_rank_fusion(rankings, weights)[:count]
+        fused = reciprocal_rank_fusion(rankings, weights)
         # A chunk that a builder has just replaced is gone from the ledger; the next question finds its successor.
         chunks = self._store.get(each.key for each in fused)
-        return [Passage(chunks[each.key], each.score, each.ranks, cosines.get(each.key)) for each in fused if each.key in chunks]
+        found = [Passage(chunks[each.key], each.score, each.ranks, cosines.get(each.key)) for each in fused if each.key in chunks]
+        # Ties are frequent in fusion. Keys depend on the order of building, places in documents do not.
+        return sorted(found, key=lambda passage: (-passage.score, passage.chunk.document_id, passage.chunk.start))[:count]

@@ -1,0 +1,259 @@
+"""`assistant eval`: runs suites, compares runs, reports. Heavy parts are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from assistant.settings import Settings
+    from evals.cases import Suite
+    from evals.records import Record
+
+_RUN = "run"
+
+
+class _RunUnlessTold(TyperGroup):
+    """`assistant eval alliance` is `assistant eval run alliance`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = [_RUN, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_RunUnlessTold,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Measure the assistant against gold questions; compare runs; report.
+
+    Examples:
+
+    * `assistant eval alliance` asks the suite that ships
+    * `assistant eval ~/squad2 --retrieval --set retrieval=words` tries word search alone on a public question set
+    * `assistant eval list` shows the suites and their last results
+    * `assistant eval compare before.jsonl after.jsonl` tells what changed
+    * `assistant eval report after.jsonl --html report.html` writes a page to read
+    """,
+)
+
+Runs = Annotated[list[str], typer.Argument(metavar="RUN…", help="Files of runs, or names that `assistant eval list` shows.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command(_RUN, hidden=True, no_args_is_help=True)
+def run_suite(
+    context: typer.Context,
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name (alliance), or the folder of a suite.")],
+    part: Annotated[str | None, typer.Option("--part", metavar="NAME", help="dev (the default) or test.")] = None,
+    retrieval: Annotated[
+        bool, typer.Option("--retrieval", help="Retrieve passages only, in batches; nothing is answered.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Ask N of them, drawn with the seed.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="Of the draw and of the intervals.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting for this run; may stand several times.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Record of the run; one cut short goes on.", dir_okay=False),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew although the file of --out holds a run.")] = False,
+    as_json: Json = False,
+    corpus: Annotated[Path | None, typer.Option("--corpus", metavar="PATH", help="In place of the suite's corpus.")] = None,
+    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index.")] = None,
+) -> None:
+    """Ask a suite's questions and measure the answers against gold; the exit code is 1 when a gate falls.
+
+    Examples:
+
+    * `assistant eval alliance --json`
+    * `assistant eval alliance --out run.jsonl` can be stopped, and goes on with the same command
+    * `assistant eval ~/scifact --retrieval --set retrieval=dense`
+    """
+    from assistant.opening import open_assistant, tell_drift
+    from evals.printed import print_summary, run_with_progress
+    from evals.records import describe
+    from evals.runner import SEED, chosen_cases
+    from evals.suites import load_suite
+    from evals.summaries import summarise, summary_as_json
+
+    before: tuple[Path | None, Path | None] = context.obj or (None, None)
+    loaded = load_suite(suite, part=part, corpus=corpus or before[0])
+    changed = _changes(changes or [])
+    settings, own_store = _settings(loaded, changed, store or before[1])
+    assistant = open_assistant(settings, up_to_date=own_store)
+    if not own_store:
+        tell_drift(assistant)
+    seed = SEED if seed is None else seed
+    cases = chosen_cases(loaded, limit=limit, seed=seed)
+    run = describe(
+        loaded,
+        mode="retrieval" if retrieval else "answers",
+        documents=[(row.id, row.digest) for row in assistant.store.documents()],
+        model=assistant.fingerprint,
+        settings=settings.model_dump(mode="json"),
+        changed=changed,
+        limit=limit,
+        seed=seed,
+        questions=len(cases),
+    )
+    if out is None:
+        stamp = run.started.replace(":", "").replace("-", "").replace("+0000", "")
+        out = settings.evals_folder() / "runs" / f"{run.suite}-{run.part}-{run.mode}-{stamp}.jsonl"
+    record = run_with_progress(loaded, assistant, cases, run, out, fresh=fresh, command=_again(context, suite, out))
+    summary = summarise(record)
+    if as_json:
+        typer.echo(json.dumps(summary_as_json(summary), indent=2))
+    held = print_summary(summary, loaded.folder, quiet=as_json)
+    if not held:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_suites(as_json: Json = False) -> None:
+    """Show the suites that ship, and the last runs of each suite."""
+    from assistant.settings import load_settings
+    from evals.printed import print_runs, runs_as_json
+    from evals.records import read_runs
+    from evals.suites import suite_names
+
+    records = read_runs(load_settings().evals_folder() / "runs")
+    if as_json:
+        typer.echo(json.dumps(runs_as_json(suite_names(), records), indent=2))
+    else:
+        print_runs(suite_names(), records)
+
+
+@app.command()
+def show(runs: Runs, as_json: Json = False) -> None:
+    """Print the figures of runs side by side."""
+    from evals.printed import print_side_by_side
+    from evals.summaries import summarise, summary_as_json
+
+    summaries = [summarise(record) for record in map(_record, runs)]
+    if as_json:
+        typer.echo(json.dumps([summary_as_json(summary) for summary in summaries], indent=2))
+    else:
+        print_side_by_side(summaries)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN_A", help="The run before.")],
+    second: Annotated[str, typer.Argument(metavar="RUN_B", help="The run after.")],
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="MEASURE", help="The measure that questions are won and lost by.")
+    ] = None,
+    most: Annotated[int, typer.Option("--cases", metavar="N", min=0, help="Show at most N won and N lost questions.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Tell what changed from one run to another; the exit code is 1 when a gate of the suite falls.
+
+    Differences come with a paired 95 % interval and the p of a randomisation test.
+    """
+    from evals.comparison import compare as compare_runs
+    from evals.printed import comparison_as_json, print_comparison
+
+    told = compare_runs(_record(first), _record(second), by=by)
+    if as_json:
+        typer.echo(json.dumps(comparison_as_json(told), indent=2))
+    held = print_comparison(told, most=most, quiet=as_json)
+    if not held:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    runs: Runs,
+    html: Annotated[Path, typer.Option("--html", metavar="FILE", help="The page to write.", dir_okay=False)],
+) -> None:
+    """Write one page with tables, curves, the worst answers, and what changed between the first and the last run."""
+    from evals.report import write_report
+
+    write_report([_record(name) for name in runs], html)
+    typer.echo(f"{html} written.")
+
+
+@app.command()
+def accept(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A whole run of a suite's dev part.")],
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="The suite.")],
+) -> None:
+    """Take a run as what its suite has reached, and print the gates to put into suite.toml: the lower ends of the intervals."""
+    from evals.comparison import accept as accept_run
+    from evals.suites import load_suite
+    from evals.summaries import summarise
+
+    loaded = load_suite(suite)
+    typer.echo("[gates]")
+    for name, floor in accept_run(summarise(_record(run)), loaded).items():
+        typer.echo(f'"{name}" = {floor}')
+
+
+def _record(name: str) -> Record:
+    """A file, or the name of a run in the folder of runs."""
+    from assistant.settings import load_settings
+    from evals.records import read_record
+
+    path = Path(name).expanduser()
+    kept = load_settings().evals_folder() / "runs" / f"{path.name.removesuffix('.jsonl')}.jsonl"
+    return read_record(path if path.exists() or not kept.exists() else kept)
+
+
+def _changes(given: list[str]) -> dict[str, str]:
+    from index.errors import SettingsError
+
+    changed = {}
+    for each in given:
+        key, equals, value = each.partition("=")
+        if not equals or not key.strip():
+            raise SettingsError(f"--set {each}: write it as KEY=VALUE, for instance --set retrieval=words.")
+        changed[key.strip()] = value.strip()
+    return dict(sorted(changed.items()))
+
+
+def _settings(suite: Suite, changed: dict[str, str], store: Path | None) -> tuple[Settings, bool]:
+    """The settings of a run, and whether its index belongs to evals alone.
+
+    A suite that brings its corpus as a file, or that asks for other chunks or another model than the user's, has an index
+    of its own: neither the data's folder nor the user's index is touched.
+    """
+    from assistant.settings import load_settings
+    from index.loaders.jsonl import is_jsonl
+
+    command_line = {"corpus": suite.corpus, "store": store}
+    usual = load_settings(command_line)
+    settings = load_settings(command_line, layers=[(suite.settings, str(suite.settings_file)), (changed, "--set")])
+    asked = (settings.model, settings.chunk_tokens)
+    if store is not None or (not is_jsonl(settings.corpus) and asked == (usual.model, usual.chunk_tokens)):
+        return settings, False
+    named = json.dumps([str(settings.corpus.expanduser().resolve()), *asked])
+    folder = settings.evals_folder() / "stores" / f"{suite.name}-{hashlib.sha256(named.encode()).hexdigest()[:12]}"
+    return settings.model_copy(update={"store": folder}), True
+
+
+def _again(context: typer.Context, suite: str, out: Path) -> str:
+    """The command that goes on with this run."""
+    given = [
+        part
+        for name, values in (context.params or {}).items()
+        if name in _OPTIONS and values
+        for value in (values if isinstance(values, list) else [values])
+        for part in ([_OPTIONS[name]] if value is True else [_OPTIONS[name], str(value)])
+    ]
+    return shlex.join(["assistant", "eval", suite, *given, "--out", str(out)])
+
+
+_OPTIONS = {
+    "part": "--part", "retrieval": "--retrieval", "limit": "--limit", "seed": "--seed", "changes": "--set",
+    "corpus": "--corpus", "store": "--store",
+}  # fmt: skip

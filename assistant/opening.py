@@ -1,0 +1,29 @@
+"""Opens the assistant for a command: builds the index where there is none, and tells what a person should know."""
+
+from __future__ import annotations
+
+import sys
+
+from assistant.assembly import Assistant, build_index, is_built
+from assistant.inert import inert
+from assistant.listing import drift_lines, show_build
+from assistant.settings import Settings
+
+
+def open_assistant(settings: Settings, *, up_to_date: bool = False) -> Assistant:
+    """up_to_date: also takes in what changed since the index was built. Raises AssistantError."""
+    if up_to_date or not is_built(settings):
+        bring_up_to_date(settings, quiet=True)
+    assistant = Assistant(settings)
+    assistant.check_not_empty()
+    return assistant
+
+
+def bring_up_to_date(settings: Settings, *, rebuild: bool = False, quiet: bool) -> None:
+    show_build(build_index(settings, rebuild=rebuild), quiet=quiet)
+
+
+def tell_drift(assistant: Assistant) -> None:
+    """On stderr, so that results stay what they are."""
+    for line in drift_lines(assistant.drift()):
+        sys.stderr.write(f"{inert(line)}\n")
