@@ -43,6 +43,12 @@ class Comparison:
     """Questions that only the first run asked."""
     only_second: int
 
+    @property
+    def shown(self) -> dict[str, Difference]:
+        """The differences that the suite shows in tables."""
+        wanted = self.second.run.measures or tuple(self.differences)
+        return {name: told for name, told in self.differences.items() if name in wanted}
+
 
 def compare(first: Record, second: Record, *, by: str | None = None) -> Comparison:
     """by: a measure of single questions; else what the quality of answers is taken to be, or retrieval is judged by.
@@ -161,5 +167,5 @@ def accept(summary: Summary, suite: Suite) -> dict[str, float]:
     return {
         name: round(told.high if name in LOWER_IS_BETTER else told.low, 3)
         for name, told in summary.measures.items()
-        if name in run.gates or not run.gates
+        if name in (run.gates or summary.shown)
     }

@@ -102,7 +102,8 @@ def print_summary(summary: Summary, suite_folder: Path, *, quiet: bool) -> bool:
         drawn = f", drawn with seed {run.seed}" if run.limit is not None else ""
         out.print(Text(inert(f"{run.title}, {run.part} part: {len(record.results)} questions {what}{drawn}{settings}"), "bold"))
         table = _table("measure", "mean", "95 % interval", "n")
-        for name, measure in summary.measures.items():
+        for name in summary.shown:
+            measure = summary.measures[name]
             table.add_row(name, f"{measure.value:.3f}", f"{measure.low:.3f} – {measure.high:.3f}", str(measure.n))
         for label, seconds in (("seconds, median", summary.seconds_median), ("seconds, p95", summary.seconds_p95)):
             if seconds is not None:
@@ -151,7 +152,7 @@ def print_side_by_side(summaries: Sequence[Summary]) -> None:
         line = f"{label}: {run.title}, {run.part}, {len(summary.record.results)}{partial} questions, {settings}, {run.started}"
         out.print(Text(inert(line)), soft_wrap=True)
     table = _table("measure", *labels)
-    for name in dict.fromkeys(name for summary in summaries for name in summary.measures):
+    for name in dict.fromkeys(name for summary in summaries for name in summary.shown):
         table.add_row(name, *(_with_interval(summary.measures.get(name)) for summary in summaries))
     out.print(table)
 
@@ -232,7 +233,7 @@ def print_comparison(told: Comparison, *, most: int, quiet: bool) -> bool:
     judged = gates(told.second)
     if not quiet:
         table = _table("measure", "B − A", "95 % interval", "p", "n")
-        for name, change in told.differences.items():
+        for name, change in told.shown.items():
             sure = change.p < 0.05
             row = (f"{change.value:+.3f}", f"{change.low:+.3f} – {change.high:+.3f}", f"{change.p:.3f}", str(change.n))
             table.add_row(name, *row, style="bold" if sure else None)

@@ -55,7 +55,7 @@ def write_report(records: Sequence[Record], path: Path) -> None:
         title=last.run.title,
         labels=[chr(ord("A") + number) for number in range(len(records))],
         summaries=summaries,
-        names=list(dict.fromkeys(name for summary in summaries for name in summary.measures)),
+        names=list(dict.fromkeys(name for summary in summaries for name in summary.shown)),
         gates=gates(last),
         pictures=[Markup(picture) for picture in _pictures(summaries)],
         worst=worst_cases(last),

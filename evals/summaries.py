@@ -39,6 +39,8 @@ class Summary:
     record: Record
     measures: Mapping[str, Estimate]
     """Measure -> figure, in the order to show them; those that apply to no question are absent."""
+    shown: tuple[str, ...]
+    """The measures that the suite shows in tables; all of them where it names none."""
     by_type: Mapping[str, Mapping[str, Estimate]]
     errors: int
     seconds_median: float | None
@@ -50,11 +52,12 @@ class Summary:
 def summarise(record: Record) -> Summary:
     seconds = np.array([result.seconds for result in record.results if result.seconds is not None])
     types = dict.fromkeys(result.type for result in record.results)
-    shown = set(record.run.measures)
     measures = figures(record.results, seed=record.run.seed)
+    wanted = record.run.measures or tuple(measures)
     return Summary(
         record=record,
-        measures={name: value for name, value in measures.items() if not shown or name in shown},
+        measures=measures,
+        shown=tuple(name for name in measures if name in wanted),
         by_type={
             each: figures([result for result in record.results if result.type == each], seed=record.run.seed) for each in types
         },
@@ -160,7 +163,7 @@ def quality_of(results: Sequence[Result]) -> str | None:
 
 
 def values_of(results: Sequence[Result]) -> dict[str, float]:
-    """The bare values of every measure that applies, also of those that the suite does not show."""
+    """The bare values of every measure that applies."""
     values = {name: statistic_of(name)(*columns(results)) for name, columns in measured(results).items()}
     return {name: value for name, value in values.items() if value is not None}
 

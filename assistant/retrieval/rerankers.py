@@ -31,7 +31,7 @@ class SentenceReranker:
     sentences, Dai and Callan, SIGIR 2019, with the untrained embedder.)
     """
 
-    depth = 30
+    depth = 20
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder

@@ -61,8 +61,9 @@ def test_the_gates_of_the_suite_hold_and_every_quote_stands_at_its_offsets(debat
     assert summary.errors == 0
     assert summary.measures["quotes at their offsets"].value == 1.0
     measures = json.loads(json.dumps(summary_as_json(summary)))["measures"]
+    assert {"nDCG@10", "R@5", "RR"} <= set(measures)
     assert measures["evidence R@5"]["n"] == measures["nDCG@10"]["n"] == sum(case.answerable for case in suite.cases)
-    assert set(suite.measures) == set(measures), "suite.toml names a measure that does not exist"
+    assert set(suite.measures) == set(summary.shown) <= set(measures), "suite.toml names a measure that does not exist"
 
 
 def _fallen(gate: Gate, record: Record) -> str:
