@@ -19,7 +19,7 @@ from evals.comparison import Comparison, Gate, Pair, fallen_cases, gates
 from evals.records import Record, Result, Run, differences, read_record, recording, write
 from evals.runner import run
 from evals.statistics import Difference, Estimate
-from evals.summaries import Summary
+from evals.summaries import LOWER_IS_BETTER, Summary
 from index.errors import SuiteError
 
 _SHOWN_FALLEN = 20
@@ -120,17 +120,24 @@ def print_summary(summary: Summary, suite_folder: Path, *, quiet: bool) -> bool:
 
 
 def _print_gate(out: Console, gate: Gate, record: Record, suite_folder: Path, *, quiet: bool) -> None:
-    reached = "nothing" if gate.reached is None else f"{gate.reached:.3f}"
+    _print_verdict(out, gate, quiet=quiet)
     if gate.holds:
-        if not quiet:
-            out.print(Text(f"gate {gate.measure}: {reached} holds {gate.floor:.3f}", "green"))
         return
-    out.print(Text(f"gate {gate.measure} FALLEN: {reached}, {gate.floor:.3f} must be held", "bold red"))
     fallen = fallen_cases(gate, record, suite_folder)
     for pair in fallen[:_SHOWN_FALLEN]:
-        _print_pair(out, pair, gate.measure)
+        _print_pair(out, pair, gate.measure, labels=("before", "now"))
     if len(fallen) > _SHOWN_FALLEN:
         out.print(Text(f"  … and {len(fallen) - _SHOWN_FALLEN} more"))
+
+
+def _print_verdict(out: Console, gate: Gate, *, quiet: bool) -> None:
+    """quiet: only when it has fallen."""
+    reached = "none" if gate.reached is None else f"{gate.reached:.3f}"
+    asked = f"{'at most' if gate.measure in LOWER_IS_BETTER else 'at least'} {gate.floor:.3f}"
+    if not gate.holds:
+        out.print(Text(f"gate {gate.measure} FALLEN: {reached}, {asked} is asked", "bold red"))
+    elif not quiet:
+        out.print(Text(f"gate {gate.measure} holds: {reached}, {asked} is asked", "green"))
 
 
 def _table(*columns: str) -> Table:
@@ -247,22 +254,19 @@ def print_comparison(told: Comparison, *, most: int, quiet: bool) -> bool:
         for word, pairs in (("won", told.won), ("lost", told.lost)):
             out.print(Text(f"{len(pairs)} {word} by {told.by}", "bold"))
             for pair in pairs[:most]:
-                _print_pair(out, pair, told.by)
+                _print_pair(out, pair, told.by, labels=("A", "B"))
             if len(pairs) > most:
                 out.print(Text(f"  … and {len(pairs) - most} more (--cases {len(pairs)})", "dim"))
     for gate in judged:
-        if not gate.holds or not quiet:
-            reached = "nothing" if gate.reached is None else f"{gate.reached:.3f}"
-            verdict = "holds" if gate.holds else "FALLEN:"
-            out.print(Text(f"gate {gate.measure} {verdict} {gate.floor:.3f}: {reached}", "" if gate.holds else "bold red"))
+        _print_verdict(out, gate, quiet=quiet)
     return all(gate.holds for gate in judged)
 
 
-def _print_pair(out: Console, pair: Pair, measure: str) -> None:
+def _print_pair(out: Console, pair: Pair, measure: str, *, labels: tuple[str, str]) -> None:
     before, after = (result.scores.get(measure) for result in (pair.first, pair.second))
     figures = "" if before is None or after is None else f" {before:.2f} → {after:.2f}"
     out.print(Text(one_line(f"  {pair.second.id}{figures}  {pair.second.question}")), soft_wrap=True)
-    for label, result in (("A", pair.first), ("B", pair.second)):
+    for label, result in zip(labels, (pair.first, pair.second), strict=True):
         said = spoken_answer(result)
         if said:
             out.print(Text(f"      {label}: {shortened(one_line(said), _ANSWER_CHARACTERS)}", "dim"), soft_wrap=True)
