@@ -230,11 +230,17 @@ def _settings(suite: Suite, changed: dict[str, str], store: Path | None) -> tupl
     from assistant.settings import load_settings
     from index.loaders.jsonl import is_jsonl
 
-    command_line = {"corpus": suite.corpus, "store": store}
-    usual = load_settings(command_line)
-    settings = load_settings(command_line, layers=[(suite.settings, str(suite.settings_file)), (changed, "--set")])
+    own = load_settings({"store": store})
+    settings = load_settings(
+        {"corpus": suite.corpus, "store": store}, layers=[(suite.settings, str(suite.settings_file)), (changed, "--set")]
+    )
+    if store is not None or "store" in changed:
+        return settings, False
+    same_corpus = settings.corpus.expanduser().resolve() == own.corpus.expanduser().resolve()
+    # A store that the user's settings name belongs to the corpus that they name.
+    settings = settings if same_corpus else settings.model_copy(update={"store": None})
     asked = (settings.model, settings.chunk_tokens)
-    if store is not None or (not is_jsonl(settings.corpus) and asked == (usual.model, usual.chunk_tokens)):
+    if not is_jsonl(settings.corpus) and asked == (own.model, own.chunk_tokens):
         return settings, False
     named = json.dumps([str(settings.corpus.expanduser().resolve()), *asked])
     folder = settings.evals_folder() / "stores" / f"{suite.name}-{hashlib.sha256(named.encode()).hexdigest()[:12]}"

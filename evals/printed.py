@@ -14,7 +14,7 @@ from rich.text import Text
 
 from assistant.assembly import Assistant
 from assistant.inert import inert, one_line, shortened
-from evals.cases import GoldCase, Suite
+from evals.cases import GoldCase, Suite, check_gold
 from evals.comparison import Comparison, Gate, Pair, fallen_cases, gates
 from evals.records import Record, Result, Run, differences, read_record, recording, write
 from evals.runner import run
@@ -39,8 +39,10 @@ def run_with_progress(
 ) -> Record:
     """Asks what the file does not hold yet, and adds each case to it as it ends.
 
-    command: what goes on with the run when it is stopped. Raises SuiteError when the file holds another run.
+    command: what goes on with the run when it is stopped. Raises SuiteError when gold names what is not in the corpus, and
+    when the file holds another run.
     """
+    check_gold(suite, {row.id for row in assistant.store.documents()}, assistant.store.document)
     done = () if fresh or not out.exists() or not out.stat().st_size else _done(out, described)
     known = {result.id for result in done}
     todo = [case for case in cases if case.id not in known]
@@ -151,7 +153,12 @@ def _table(*columns: str) -> Table:
 
 
 def print_side_by_side(summaries: Sequence[Summary]) -> None:
+    names = list(dict.fromkeys(name for summary in summaries for name in summary.shown))
+    wide = max(map(len, names)) + len(summaries) * (len("0.000 (0.000–0.000)") + 2)
     out = Console(highlight=False)
+    narrow = out.is_terminal and wide > out.width
+    if not out.is_terminal:
+        out = Console(highlight=False, width=max(wide, out.width))
     labels = _labels([summary.record for summary in summaries])
     for label, summary in zip(labels, summaries, strict=True):
         run, partial = summary.record.run, "" if summary.record.is_complete else f" of {summary.record.run.questions}"
@@ -159,13 +166,17 @@ def print_side_by_side(summaries: Sequence[Summary]) -> None:
         line = f"{label}: {run.title}, {run.part}, {len(summary.record.results)}{partial} questions, {settings}, {run.started}"
         out.print(Text(inert(line)), soft_wrap=True)
     table = _table("measure", *labels)
-    for name in dict.fromkeys(name for summary in summaries for name in summary.shown):
-        table.add_row(name, *(_with_interval(summary.measures.get(name)) for summary in summaries))
+    for name in names:
+        table.add_row(name, *(_figure(summary.measures.get(name), bare=narrow) for summary in summaries))
     out.print(table)
+    if narrow:
+        out.print(Text(f"Intervals are shown from {wide} columns on.", "dim"))
 
 
-def _with_interval(measure: Estimate | None) -> str:
-    return "–" if measure is None else f"{measure.value:.3f} ({measure.low:.3f}–{measure.high:.3f})"
+def _figure(measure: Estimate | None, *, bare: bool) -> str:
+    if measure is None:
+        return "–"
+    return f"{measure.value:.3f}" if bare else f"{measure.value:.3f} ({measure.low:.3f}–{measure.high:.3f})"
 
 
 def _labels(records: Sequence[Record]) -> list[str]:
@@ -174,18 +185,18 @@ def _labels(records: Sequence[Record]) -> list[str]:
 
 def print_runs(shipped: Sequence[str], records: Sequence[Record]) -> None:
     out = Console(highlight=False)
-    table = _table("suite", "part", "run", "questions", "figures")
-    table.columns[-1].justify = "left"
-    table.columns[-1].no_wrap = False
-    for suite, part, record in _latest(shipped, records):
+    table = _table("suite", "run", "questions", "figures")
+    for number in (1, 3):
+        table.columns[number].justify, table.columns[number].no_wrap = "left", False
+    for suite, _, record in _latest(shipped, records):
         if record is None:
-            table.add_row(suite, "", "no run yet", "", "")
+            table.add_row(suite, "no run yet", "", "")
             continue
         run = record.run
         asked = f"{len(record.results)}{'' if record.is_complete else f'/{run.questions}'}"
         settings = "".join(f" {key}={value}" for key, value in run.changed.items())
         means = "  ".join(f"{name} {value:.3f}" for name, value in _headline(record).items())
-        table.add_row(Text(inert(suite)), part, record.path.stem.rpartition("-")[2], asked, Text(inert(means + settings)))
+        table.add_row(Text(inert(suite)), Text(inert(record.path.stem)), asked, Text(inert(means + settings)))
     out.print(table)
 
 

@@ -16,7 +16,7 @@ from evals.comparison import Comparison, compare, gates
 from evals.pictures import bars_by_type, calibration_curve, risk_coverage_curve
 from evals.printed import spoken_answer
 from evals.records import Record, Result
-from evals.summaries import Summary, quality_of, summarise
+from evals.summaries import Summary, by_type, quality_of, summarise
 from index.errors import SuiteError
 
 _WORST = 20
@@ -77,8 +77,9 @@ def _comparison(records: Sequence[Record]) -> Comparison | None:
 
 def _pictures(summaries: Sequence[Summary]) -> Iterator[str]:
     shown = [name for name in _BARS if any(name in each.measures for each in summaries)][:4]
+    types = [by_type(summary.record, shown) for summary in summaries]
     for name in shown:
-        yield bars_by_type(name, [summary.by_type for summary in summaries])
+        yield bars_by_type(name, types)
     yield from filter(None, (risk_coverage_curve(summaries), calibration_curve(summaries)))
 
 

@@ -95,7 +95,8 @@ def score_answer(case: GoldCase, answer: Answer, read: ReadDocument, *, worded: 
         found = {**found, "EM": exact_match(short, golds), "F1": token_f1(short, golds)}
     if case.answerable:
         found = {
-            "key-fact recall": key_fact_recall(spoken(answer), case.must_include),
+            # A refusal may quote what the sources leave out; one without any words states no fact.
+            "key-fact recall": key_fact_recall(spoken(answer) if answer.sentences else "", case.must_include),
             **found,
             "ROUGE-L": rouge_l(said, case.answers),
             "citation precision": _citation_precision(case, cited, read),

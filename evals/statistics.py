@@ -14,6 +14,7 @@ Statistic = Callable[..., float | None]
 """Arrays of equal length, one entry a question -> a number; None where it does not apply."""
 
 RESAMPLES = 1000
+_AT_ONCE = 2_000_000
 _BINS = 10
 
 
@@ -129,15 +130,21 @@ def estimate(statistic: Statistic, *columns: Floats, seed: int) -> Estimate | No
     value = statistic(*columns) if len(columns[0]) else None
     if value is None:
         return None
-    drawn = [each for row in _resamples(len(columns[0]), seed) if (each := statistic(*(c[row] for c in columns))) is not None]
+    rows = _resamples(len(columns[0]), seed)
+    if statistic is mean:
+        drawn = [float(each) for block in rows for each in columns[0][block].mean(axis=1)]
+    else:
+        drawn = [each for block in rows for row in block if (each := statistic(*(column[row] for column in columns))) is not None]
     low, high = np.quantile(drawn, (0.025, 0.975)) if drawn else (value, value)
     return Estimate(value, float(low), float(high), len(columns[0]))
 
 
 def _resamples(count: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Drawn questions, of shape (resamples, count), in blocks that memory bears."""
     generator = np.random.default_rng(seed)
-    for _ in range(RESAMPLES):
-        yield generator.integers(count, size=count)
+    block = max(1, _AT_ONCE // count)
+    for done in range(0, RESAMPLES, block):
+        yield generator.integers(count, size=(min(block, RESAMPLES - done), count))
 
 
 def difference(statistic: Statistic, first: tuple[Floats, ...], second: tuple[Floats, ...], *, seed: int) -> Difference | None:
@@ -154,7 +161,8 @@ def difference(statistic: Statistic, first: tuple[Floats, ...], second: tuple[Fl
     count = len(first[0])
     drawn = [
         later - earlier
-        for row in _resamples(count, seed)
+        for block in _resamples(count, seed)
+        for row in block
         for earlier, later in [(statistic(*(each[row] for each in first)), statistic(*(each[row] for each in second)))]
         if earlier is not None and later is not None
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,6 @@ class Summary:
     """Measure -> figure, in the order to show them; those that apply to no question are absent."""
     shown: tuple[str, ...]
     """The measures that the suite shows in tables; all of them where it names none."""
-    by_type: Mapping[str, Mapping[str, Estimate]]
     errors: int
     seconds_median: float | None
     seconds_p95: float | None
@@ -51,16 +50,12 @@ class Summary:
 
 def summarise(record: Record) -> Summary:
     seconds = np.array([result.seconds for result in record.results if result.seconds is not None])
-    types = dict.fromkeys(result.type for result in record.results)
     measures = figures(record.results, seed=record.run.seed)
     wanted = record.run.measures or tuple(measures)
     return Summary(
         record=record,
         measures=measures,
         shown=tuple(name for name in measures if name in wanted),
-        by_type={
-            each: figures([result for result in record.results if result.type == each], seed=record.run.seed) for each in types
-        },
         errors=sum(result.error is not None for result in record.results),
         seconds_median=quantile(seconds, 0.5),
         seconds_p95=quantile(seconds, 0.95),
@@ -68,10 +63,21 @@ def summarise(record: Record) -> Summary:
     )
 
 
-def figures(results: Sequence[Result], *, seed: int) -> dict[str, Estimate]:
-    """Every measure that applies, with its interval."""
+def by_type(record: Record, names: Collection[str] = ()) -> dict[str, dict[str, Estimate]]:
+    """Type of question -> measure -> figure. names: the measures wanted; all when empty."""
+    types = dict.fromkeys(result.type for result in record.results)
+    return {
+        each: figures([result for result in record.results if result.type == each], seed=record.run.seed, names=names)
+        for each in types
+    }
+
+
+def figures(results: Sequence[Result], *, seed: int, names: Collection[str] = ()) -> dict[str, Estimate]:
+    """Every measure that applies, with its interval. names: the measures wanted; all when empty."""
     found = {}
     for name, columns in measured(results).items():
+        if names and name not in names:
+            continue
         value = estimate(statistic_of(name), *columns(results), seed=seed)
         if value is not None:
             found[name] = value
@@ -184,7 +190,7 @@ def summary_as_json(summary: Summary) -> dict[str, Any]:
         "seed": run.seed,
         "changed": dict(run.changed),
         "measures": _as_json(summary.measures),
-        "by_type": {name: _as_json(measures) for name, measures in summary.by_type.items()},
+        "by_type": {name: _as_json(measures) for name, measures in by_type(summary.record).items()},
         "seconds": {"median": summary.seconds_median, "p95": summary.seconds_p95},
         "run": str(summary.record.path),
     }

@@ -116,6 +116,15 @@ def test_gold_and_corpus_that_do_not_fit_are_told_with_the_line(command: Command
     assert done.returncode == 1 and "line 1: the corpus has no document r9" in done.stderr
 
 
+def test_the_store_of_another_corpus_is_not_taken_for_the_suites(command: Command, rivers: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "assistant.toml").write_text(f'corpus = "/somewhere/else"\nstore = "{tmp_path / "others"}"\n')
+    done = command("eval", rivers, *WORDS, "--limit", "2", "--json", environment={"ASSISTANT_EVALS": str(tmp_path / "evals")})
+    assert done.returncode == 0 and json.loads(done.stdout)["cases"] == 2, done.stderr
+    assert not (tmp_path / "others").exists() and not (rivers / "corpus.jsonl.gz.index").exists()
+    assert [path.name[:7] for path in (tmp_path / "evals" / "stores").iterdir()] == ["rivers-"]
+
+
 def test_help_shows_examples(command: Command) -> None:
     for arguments in (["eval", "--help"], ["eval", "run", "--help"], ["eval"]):
         told = command(*arguments)
