@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from index.errors import SuiteError
+
 if TYPE_CHECKING:
     from assistant.settings import Settings
     from evals.cases import Suite
-    from evals.records import Record
+    from evals.records import Record, Run
 
 _RUN = "run"
 
@@ -49,7 +52,7 @@ Runs = Annotated[list[str], typer.Argument(metavar="RUN…", help="Files of runs
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command(_RUN, hidden=True, no_args_is_help=True)
+@app.command(_RUN, no_args_is_help=True)
 def run_suite(
     context: typer.Context,
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name (alliance), or the folder of a suite.")],
@@ -58,7 +61,7 @@ def run_suite(
         bool, typer.Option("--retrieval", help="Retrieve passages only, in batches; nothing is answered.")
     ] = False,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Ask N of them, drawn with the seed.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="Of the draw and of the intervals.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="S", min=0, help="Of the draw and of the intervals.")] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting for this run; may stand several times.")
     ] = None,
@@ -88,8 +91,8 @@ def run_suite(
 
     before: tuple[Path | None, Path | None] = context.obj or (None, None)
     loaded = load_suite(suite, part=part, corpus=corpus or before[0])
-    changed = _changes(changes or [])
-    settings, own_store = _settings(loaded, changed, store or before[1])
+    store = store or before[1]
+    settings, own_store = _settings(loaded, _changes(changes or []), store)
     assistant = open_assistant(settings, up_to_date=own_store)
     if not own_store:
         tell_drift(assistant)
@@ -101,15 +104,15 @@ def run_suite(
         documents=[(row.id, row.digest) for row in assistant.store.documents()],
         model=assistant.fingerprint,
         settings=settings.model_dump(mode="json"),
-        changed=changed,
+        changed=_unusual(settings, loaded),
         limit=limit,
         seed=seed,
         questions=len(cases),
     )
     if out is None:
-        stamp = run.started.replace(":", "").replace("-", "").replace("+0000", "")
-        out = settings.evals_folder() / "runs" / f"{run.suite}-{run.part}-{run.mode}-{stamp}.jsonl"
-    record = run_with_progress(loaded, assistant, cases, run, out, fresh=fresh, command=_again(context, suite, out))
+        out = _new_name(settings.evals_folder() / "runs", run)
+    again = _again(context, suite, out, corpus=corpus or before[0], store=store)
+    record = run_with_progress(loaded, assistant, cases, run, out, fresh=fresh, command=again)
     summary = summarise(record)
     if as_json:
         typer.echo(json.dumps(summary_as_json(summary), indent=2))
@@ -194,19 +197,25 @@ def accept(
     from evals.summaries import summarise
 
     loaded = load_suite(suite)
+    floors = accept_run(summarise(_record(run)), loaded)
     typer.echo("[gates]")
-    for name, floor in accept_run(summarise(_record(run)), loaded).items():
+    for name, floor in floors.items():
         typer.echo(f'"{name}" = {floor}')
 
 
 def _record(name: str) -> Record:
-    """A file, or the name of a run in the folder of runs."""
+    """A file, or the bare name of a run in the folder of runs."""
     from assistant.settings import load_settings
     from evals.records import read_record
 
-    path = Path(name).expanduser()
-    kept = load_settings().evals_folder() / "runs" / f"{path.name.removesuffix('.jsonl')}.jsonl"
-    return read_record(path if path.exists() or not kept.exists() else kept)
+    try:
+        path = Path(name).expanduser()
+        if path.name == name and not path.exists():
+            kept = load_settings().evals_folder() / "runs" / f"{name.removesuffix('.jsonl')}.jsonl"
+            path = kept if kept.exists() else path
+    except (RuntimeError, OSError, ValueError) as error:
+        raise SuiteError(f"the run {name} cannot be read ({error}).") from error
+    return read_record(path)
 
 
 def _changes(given: list[str]) -> dict[str, str]:
@@ -217,6 +226,8 @@ def _changes(given: list[str]) -> dict[str, str]:
         key, equals, value = each.partition("=")
         if not equals or not key.strip():
             raise SettingsError(f"--set {each}: write it as KEY=VALUE, for instance --set retrieval=words.")
+        if key.strip() in ("corpus", "store", "evals"):
+            raise SettingsError(f"--set {each}: use --corpus and --store, and ASSISTANT_EVALS for the folder of runs.")
         changed[key.strip()] = value.strip()
     return dict(sorted(changed.items()))
 
@@ -234,7 +245,7 @@ def _settings(suite: Suite, changed: dict[str, str], store: Path | None) -> tupl
     settings = load_settings(
         {"corpus": suite.corpus, "store": store}, layers=[(suite.settings, str(suite.settings_file)), (changed, "--set")]
     )
-    if store is not None or "store" in changed:
+    if store is not None:
         return settings, False
     same_corpus = settings.corpus.expanduser().resolve() == own.corpus.expanduser().resolve()
     # A store that the user's settings name belongs to the corpus that they name.
@@ -247,16 +258,33 @@ def _settings(suite: Suite, changed: dict[str, str], store: Path | None) -> tupl
     return settings.model_copy(update={"store": folder}), True
 
 
-def _again(context: typer.Context, suite: str, out: Path) -> str:
+def _unusual(settings: Settings, suite: Suite) -> dict[str, Any]:
+    """The settings that are neither the program's nor the suite's own, wherever they were told; paths left aside."""
+    from assistant.settings import Settings as Defaults
+    from evals.records import PATHS
+
+    usual = Defaults(**suite.settings).model_dump(mode="json")
+    return {key: value for key, value in settings.model_dump(mode="json").items() if key not in PATHS and value != usual[key]}
+
+
+def _new_name(folder: Path, run: Run) -> Path:
+    # Two runs may begin in the same second.
+    stamp = run.started.replace(":", "").replace("-", "").replace("+0000", "")
+    return folder / f"{run.suite}-{run.part}-{run.mode}-{stamp}-{secrets.token_hex(2)}.jsonl"
+
+
+def _again(context: typer.Context, suite: str, out: Path, **places: Path | None) -> str:
     """The command that goes on with this run."""
-    given = [
-        part
-        for name, values in (context.params or {}).items()
-        if name in _OPTIONS and values
-        for value in (values if isinstance(values, list) else [values])
-        for part in ([_OPTIONS[name]] if value is True else [_OPTIONS[name], str(value)])
-    ]
-    return shlex.join(["assistant", "eval", suite, *given, "--out", str(out)])
+    given = {**context.params, **places}
+    words = ["assistant", "eval", suite]
+    for name, option in _OPTIONS.items():
+        value = given.get(name)
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if each is True:
+                words.append(option)
+            elif each is not None and each is not False:
+                words += [option, str(each)]
+    return shlex.join([*words, "--out", str(out)])
 
 
 _OPTIONS = {

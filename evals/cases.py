@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,16 +110,3 @@ def _check_place(place: Place, document: Document, where: str) -> None:
 def names(gold: str, label: str) -> bool:
     """Whether a gold locator names the place with this label."""
     return label == gold or label.startswith(f"{gold}, ¶")
-
-
-def spans_of(place: Place, document: Document) -> Sequence[tuple[int, int]]:
-    """The characters that the place stands for."""
-    if place.span is not None:
-        return (place.span,)
-    if place.quote is not None:
-        spans, start = [], document.text.find(place.quote)
-        while start >= 0:
-            spans.append((start, start + len(place.quote)))
-            start = document.text.find(place.quote, start + 1)
-        return spans
-    return [(each.start, each.end) for each in document.locators if names(place.locator or "", each.label)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil, floor
 from pathlib import Path
 
 from evals.cases import Suite
@@ -14,7 +15,8 @@ from index.errors import SuiteError
 
 REACHED = "reached.jsonl"
 """In a suite's folder: the run whose figures the gates were taken from, without its answers."""
-_RETRIEVAL = ("evidence R@5", "nDCG@10")
+RETRIEVAL_MEASURES = ("evidence R@5", "R@5", "nDCG@10")
+"""What retrieval is judged by, question by question: the first that the question has."""
 _SAME = 1e-9
 
 
@@ -34,8 +36,8 @@ class Comparison:
     second: Record
     differences: Mapping[str, Difference]
     """Measure -> difference, over the questions that have it in both runs."""
-    by: str
-    """The measure that questions are won and lost by."""
+    by: str | None
+    """The measure that questions are won and lost by; None when the runs share none."""
     won: tuple[Pair, ...]
     """Where the second run is better, the most first."""
     lost: tuple[Pair, ...]
@@ -67,14 +69,15 @@ def compare(first: Record, second: Record, *, by: str | None = None) -> Comparis
         for name in measured([*ones, *twos])
         if (told := _difference(name, ones, twos, seed=first.run.seed)) is not None
     }
-    single = {name for result in (*ones, *twos) for name in result.scores}
-    measure = by or quality_of([*ones, *twos]) or next((name for name in _RETRIEVAL if name in single), None)
-    if measure is None or measure not in single:
-        raise SuiteError(f"no question of both runs has the measure {measure}; there are: {', '.join(sorted(single))}.")
+    shared = {name for one, two in pairs for name in one.scores if name in two.scores}
+    if by is not None and by not in shared:
+        raise SuiteError(f"no question has the measure {by} in both runs; there are: {', '.join(sorted(shared)) or 'none'}.")
+    usual = (quality_of([*ones, *twos]), *RETRIEVAL_MEASURES)
+    measure = by or next((name for name in usual if name in shared), None)
     changes = [
         Pair(one, two, two.scores[measure] - one.scores[measure])
         for one, two in pairs
-        if measure in one.scores and measure in two.scores
+        if measure is not None and measure in one.scores and measure in two.scores
     ]
     return Comparison(
         first=first,
@@ -165,7 +168,8 @@ def accept(summary: Summary, suite: Suite) -> dict[str, float]:
     with recording(suite.folder / REACHED, stripped, done=slim):
         pass
     return {
-        name: round(told.high if name in LOWER_IS_BETTER else told.low, 3)
+        # Rounded to the easier side, so that the run holds its own gates.
+        name: ceil(told.high * 1000) / 1000 if name in LOWER_IS_BETTER else floor(told.low * 1000) / 1000
         for name, told in summary.measures.items()
         if name in (run.gates or summary.shown)
     }

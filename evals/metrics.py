@@ -6,6 +6,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from math import log2
 from statistics import fmean
 
 import ir_measures
@@ -28,16 +29,21 @@ def ranking_measures(
     and for each depth R@k (share of the relevant in the first k) and Success@k (whether any is).
     """
     measures = [nDCG @ 10, RR, *(measure @ depth for depth in depths for measure in (R, Success))]
-    qrels = {
-        question: {name: grade for name, grade in graded.items() if grade > 0}
-        for question, graded in relevant.items()
-        if any(grade > 0 for grade in graded.values())
-    }
-    run = {question: {name: float(-place) for place, name in enumerate(rankings.get(question, ()))} for question in qrels}
-    values: dict[str, dict[str, float]] = {question: {str(measure): 0.0 for measure in measures} for question in qrels}
+    graded = {question: {name: grade for name, grade in told.items() if grade > 0} for question, told in relevant.items()}
+    questions = [question for question in relevant if graded[question]]
+    # Numbers for names: what an id may hold does not matter to the C code beneath.
+    numbers: dict[str, str] = {}
+    qrels: dict[str, dict[str, int]] = {}
+    run: dict[str, dict[str, float]] = {}
+    for number, question in enumerate(questions):
+        for name in (*graded[question], *rankings.get(question, ())):
+            numbers.setdefault(name, str(len(numbers)))
+        qrels[str(number)] = {numbers[name]: grade for name, grade in graded[question].items()}
+        run[str(number)] = {numbers[name]: float(-place) for place, name in enumerate(rankings.get(question, ()))}
+    values: dict[str, dict[str, float]] = {question: {str(measure): 0.0 for measure in measures} for question in questions}
     if any(run.values()):
         for told in ir_measures.iter_calc(measures, qrels, run):
-            values[told.query_id][str(told.measure)] = float(told.value)
+            values[questions[int(told.query_id)]][str(told.measure)] = float(told.value)
     return values
 
 
@@ -45,21 +51,22 @@ def need_measures(needs_met: Sequence[Sequence[bool]], depths: Iterable[int]) ->
     """The measures of a ranking of passages against needs, any of which several passages may meet.
 
     needs_met[need][rank]: whether the passage at that rank (from 0) meets the need. R@k is the share of the needs that one
-    of the first k passages meets (subtopic recall, Zhai, Cohen and Lafferty, SIGIR 2003). For nDCG@10 a passage gains one
-    for each need that no passage above it meets; the ideal ranking meets one need after the other. {} without needs.
+    of the first k passages meets (subtopic recall, Zhai, Cohen and Lafferty, SIGIR 2003); RR and Success@k look at the first
+    passage that meets any. nDCG@10: each need gains by the rank of the first passage that meets it; ideally one need is met
+    after the other, and meeting two at once counts no more than that. {} without needs.
     """
     if not needs_met:
         return {}
-    depths = list(depths)
     first_met = [next((rank for rank, met in enumerate(ranks) if met), None) for ranks in needs_met]
-    gains = Counter(rank for rank in first_met if rank is not None)
-    length = max(map(len, needs_met))
-    graded = {str(rank): gain for rank, gain in gains.items()}
-    # What no passage met is relevant too, and was not found.
-    graded |= {f"unmet {need}": 1 for need, rank in enumerate(first_met) if rank is None}
-    values = ranking_measures({"": [str(rank) for rank in range(length)]}, {"": graded}, depths)[""]
+    ranks = [rank for rank in first_met if rank is not None]
+    ideal = sum(1 / log2(2 + place) for place in range(min(len(needs_met), 10)))
+    values = {
+        "nDCG@10": min(1.0, sum(1 / log2(2 + rank) for rank in ranks if rank < 10) / ideal),
+        "RR": 1 / (1 + min(ranks)) if ranks else 0.0,
+    }
     for depth in depths:
         values[f"R@{depth}"] = fmean(rank is not None and rank < depth for rank in first_met)
+        values[f"Success@{depth}"] = float(any(rank < depth for rank in ranks))
     return values
 
 
@@ -140,12 +147,19 @@ def _longest_common_subsequence(one: Sequence[str], other: Sequence[str]) -> int
 def key_fact_recall(answer: str, facts: Sequence[Sequence[str]]) -> float | None:
     """Share of the facts of which one wording stands in the answer (strict nugget recall, as in TREC RAG).
 
-    A wording may be the beginning of a word ("ideolog"), never its middle or end.
+    A wording may be the beginning of a word ("ideolog"), never its middle or end; with a space behind it ("lan ") it is a
+    whole word. The digits of a larger number ("3.5 million") do not hold a smaller one ("5 million").
     """
     if not facts:
         return None
-    said = f" {' '.join(answer.lower().split())} "
-    return fmean(any(re.search(rf"(?<!\w){re.escape(wording.strip())}", said) for wording in fact) for fact in facts)
+    said = " ".join(answer.lower().split())
+    return fmean(any(re.search(_wording(each), said) for each in fact) for fact in facts)
+
+
+def _wording(wording: str) -> str:
+    words = " ".join(map(re.escape, wording.split()))
+    end = r"(?!\w)" if wording[-1:].isspace() else ""
+    return rf"(?<!\w)(?<!\d[.,]){words}{end}"
 
 
 def precision(relevant: Sequence[bool]) -> float | None:

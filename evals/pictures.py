@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from assistant.inert import one_line
 from evals.records import Result
 from evals.statistics import Estimate, calibration, risk_coverage
-from evals.summaries import Summary, quality_of, risks
+from evals.summaries import Summary, quality_of, risks, run_label
 
 _COLOURS = ("#1b6ca8", "#d1603d", "#4c8c4a", "#7d5ba6", "#b8860b", "#666666")
 _MARKS = ("o", "s", "^", "D", "v", "P")
@@ -18,42 +18,43 @@ _WIDE = (6.4, 3.4)
 
 def risk_coverage_curve(summaries: Sequence[Summary]) -> str:
     """Empty when no run has confidences."""
-    curves = []
-    for summary in summaries:
+    curves = {}
+    for number, summary in enumerate(summaries):
         results = summary.record.results
         quality = quality_of(results)
         if quality is not None:
             confidence, risk = risks(results, quality)
             if len(risk):
-                curves.append((quality, risk_coverage(confidence, risk)))
+                curves[number] = (quality, risk_coverage(confidence, risk))
     if not curves:
         return ""
-    figure, axes = _axes("Risk and coverage", "share of the questions answered, the surest first", f"risk (1 − {curves[0][0]})")
-    for number, (_, (coverage, risk)) in enumerate(curves):
-        axes.plot(coverage, risk, color=_colour(number), label=_label(number), linewidth=1.8)
+    qualities = " or ".join(dict.fromkeys(quality for quality, _ in curves.values()))
+    figure, axes = _axes("Risk and coverage", "share of the questions answered, the surest first", f"risk (1 − {qualities})")
+    for number, (_, (coverage, risk)) in curves.items():
+        axes.plot(coverage, risk, color=_colour(number), label=run_label(number), linewidth=1.8)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    return _svg(figure, len(curves), "Risk of an answer against the share of questions answered")
+    return _svg(figure, len(summaries), "Risk of an answer against the share of questions answered")
 
 
 def calibration_curve(summaries: Sequence[Summary]) -> str:
     """Empty when no run has questions of both kinds."""
     judged = [_judged(summary.record.results) for summary in summaries]
-    curves = [
-        calibration(_values("confidence", results), _values("answerable", results))
-        for results in judged
+    curves = {
+        number: calibration(_values("confidence", results), _values("answerable", results))
+        for number, results in enumerate(judged)
         if len({result.answerable for result in results}) == 2
-    ]
+    }
     if not curves:
         return ""
     figure, axes = _axes("Calibration", "confidence", "share that can be answered")
     axes.plot((0, 1), (0, 1), color="#999999", linewidth=1, linestyle="--")
-    for number, bins in enumerate(curves):
+    for number, bins in curves.items():
         axes.plot(
             [each.confidence for each in bins],
             [each.answerable for each in bins],
             color=_colour(number),
-            label=_label(number),
+            label=run_label(number),
             linewidth=1.2,
         )
         # The more questions in a bin, the larger its mark.
@@ -67,7 +68,7 @@ def calibration_curve(summaries: Sequence[Summary]) -> str:
         )
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
-    return _svg(figure, len(curves), "Share of answerable questions against confidence")
+    return _svg(figure, len(summaries), "Share of answerable questions against confidence")
 
 
 def bars_by_type(measure: str, runs: Sequence[Mapping[str, Mapping[str, Estimate]]]) -> str:
@@ -85,7 +86,7 @@ def bars_by_type(measure: str, runs: Sequence[Mapping[str, Mapping[str, Estimate
             values,
             height=width * 0.92,
             color=_colour(number),
-            label=_label(number),
+            label=run_label(number),
             xerr=(
                 [max(0.0, each.value - each.low) for _, each in told],
                 [max(0.0, each.high - each.value) for _, each in told],
@@ -94,7 +95,7 @@ def bars_by_type(measure: str, runs: Sequence[Mapping[str, Mapping[str, Estimate
         )
     counts = {name: max(run[name][measure].n for run in runs if measure in run.get(name, {})) for name in types}
     axes.set_yticks([place + width * (len(runs) - 1) / 2 for place in range(len(types))])
-    axes.set_yticklabels([f"{name} ({counts[name]})" for name in types])
+    axes.set_yticklabels([f"{one_line(name)} ({counts[name]})".replace("$", r"\$") for name in types])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.grid(axis="y", visible=False)
@@ -115,13 +116,7 @@ def _colour(number: int) -> str:
     return _COLOURS[number % len(_COLOURS)]
 
 
-def _label(number: int) -> str:
-    return chr(ord("A") + number)
-
-
 def _axes(title: str, across: str, up: str, *, height: float = _WIDE[1]) -> tuple[Any, Any]:
-    # No window, and no configuration folder of its own in the user's home.
-    os.environ.setdefault("MPLBACKEND", "svg")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDE[0], height), layout="constrained")

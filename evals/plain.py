@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from assistant.answering.followups import Turn
 from evals.cases import GoldCase, Place
@@ -16,73 +18,90 @@ from index.loaders.jsonl import is_jsonl, parse_line, read_lines
 
 _LONGEST_LINE = 100_000_000
 
+Number = Annotated[int, Field(ge=0)]
 
-def plain_case(corpus: Path) -> Callable[[Mapping[str, Any], str], GoldCase]:
+
+class _Turn(BaseModel):
+    role: Literal["user", "assistant", "agent"]
+    text: str = Field(validation_alias=AliasChoices("text", "content"))
+
+
+class _Cluster(BaseModel):
+    stance: str
+    docs: list[str]
+
+
+class _Line(BaseModel):
+    """Strict types; null stands for what is left out."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    id: str = Field(min_length=1)
+    question: str
+    answerable: bool
+    answers: list[str] | None = None
+    relevant: dict[str, Annotated[int, Field(ge=0, le=1000)]] | None = None
+    history: list[_Turn] | None = None
+    evidence: dict[str, list[list[Number]]] | None = None
+    rewrite: str | None = None
+    doc: str | None = None
+    spans: list[Annotated[list[Number], Field(min_length=2, max_length=2)]] | None = None
+    about_speakers: list[str] | None = None
+    clusters: list[_Cluster] | None = None
+    type: str | None = None
+    answerability: str | None = None
+    label: str | None = None
+
+
+def plain_case(corpus: Path) -> Callable[[Any, str], GoldCase]:
     """corpus: whose documents the questions name. Raises SuiteError where it cannot be read."""
     sentences, ids = _sentences(corpus)
 
-    def read(told: Mapping[str, Any], where: str) -> GoldCase:
-        if not isinstance(told["answerable"], bool):
-            raise ValueError("answerable must be true or false")
-        relevant = {str(name): int(grade) for name, grade in (told.get("relevant") or {}).items() if int(grade) > 0}
-        evidence = _evidence(told, sentences)
-        document = told.get("doc")
-        if isinstance(document, str) and document in ids and told.get("spans"):
+    def read(told: Any, where: str) -> GoldCase:
+        line = _Line.model_validate(told)
+        relevant = {name: grade for name, grade in (line.relevant or {}).items() if grade}
+        evidence = _evidence(line, sentences)
+        if line.doc in ids and line.doc is not None and line.spans:
             # The corpus holds whole documents, the questions name characters in them.
-            evidence = (tuple((Place(document, span=(int(start), int(end))),) for start, end in told["spans"]),)
-            relevant = {document: 1}
+            evidence = (tuple((Place(line.doc, span=(start, end)),) for start, end in line.spans),)
+            relevant = {line.doc: 1}
         return GoldCase(
-            id=str(told["id"]),
-            question=str(told["question"]),
-            answerable=told["answerable"],
+            id=line.id,
+            question=line.question,
+            answerable=line.answerable,
             where=where,
-            type=_type(told),
-            history=tuple(_turn(turn) for turn in told.get("history") or ()),
-            answers=tuple(map(str, told.get("answers") or ())),
+            type=(line.type or line.answerability or line.label or ("answerable" if line.answerable else "unanswerable")).lower(),
+            history=tuple(Turn("user" if turn.role == "user" else "assistant", turn.text) for turn in line.history or ()),
+            answers=tuple(line.answers or ()),
             evidence=evidence,
             relevant=relevant,
-            attributed_to=tuple(Voice(str(name)) for name in told.get("about_speakers") or ()),
-            rewrite=told.get("rewrite") or None,
-            sides=_sides(told),
-            tests_abstention=told.get("answerability") != "CONVERSATIONAL",
+            attributed_to=tuple(map(Voice, line.about_speakers or ())),
+            rewrite=line.rewrite or None,
+            sides=_sides(line),
+            tests_abstention=line.answerability != "CONVERSATIONAL",
         )
 
     return read
 
 
-def _type(told: Mapping[str, Any]) -> str:
-    for key in ("type", "answerability", "label"):
-        if told.get(key):
-            return str(told[key]).lower()
-    return "answerable" if told["answerable"] else "unanswerable"
-
-
-def _turn(told: Mapping[str, str]) -> Turn:
-    text = told["text"] if "text" in told else told["content"]
-    if told["role"] == "user":
-        return Turn("user", text)
-    if told["role"] in ("assistant", "agent"):
-        return Turn("assistant", text)
-    raise ValueError(f"a turn's role is user or assistant, not {told['role']}")
-
-
-def _evidence(
-    told: Mapping[str, Any], sentences: Mapping[str, list[tuple[int, int]]]
-) -> tuple[tuple[tuple[Place, ...], ...], ...]:
+def _evidence(line: _Line, sentences: Mapping[str, list[tuple[int, int]]]) -> tuple[tuple[tuple[Place, ...], ...], ...]:
     """evidence: {document: [alternative lists of sentence numbers from 0]}; the alternatives of all documents."""
     alternatives = []
-    for document, lists in (told.get("evidence") or {}).items():
+    for document, lists in (line.evidence or {}).items():
         spans = sentences.get(document)
         if spans is None:
             raise ValueError(f"evidence names {document}, of which the corpus tells no sentences (sents)")
+        highest = max((number for numbers in lists for number in numbers), default=0)
+        if highest >= len(spans):
+            raise ValueError(f"evidence names sentence {highest} of {document}, which has {len(spans)}, counted from 0")
         alternatives += [tuple((Place(document, span=spans[number]),) for number in numbers) for numbers in lists if numbers]
     return tuple(alternatives)
 
 
-def _sides(told: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...], ...]]:
+def _sides(line: _Line) -> dict[str, tuple[tuple[str, ...], ...]]:
     sides: dict[str, tuple[tuple[str, ...], ...]] = {}
-    for cluster in told.get("clusters") or ():
-        sides[cluster["stance"]] = (*sides.get(cluster["stance"], ()), tuple(map(str, cluster["docs"])))
+    for cluster in line.clusters or ():
+        sides[cluster.stance] = (*sides.get(cluster.stance, ()), tuple(cluster.docs))
     return sides
 
 
@@ -96,10 +115,10 @@ def _sentences(corpus: Path) -> tuple[dict[str, list[tuple[int, int]]], set[str]
         for number, line in read_lines(corpus, max_bytes=_LONGEST_LINE):
             told = parse_line(corpus, number, line)
             ids.add(told["id"])
-            if told.get("sents"):
+            if isinstance(told.get("sents"), list):
                 spans: list[tuple[int, int]] = []
                 end = 0
-                for sentence in told["sents"]:
+                for sentence in map(str, told["sents"]):
                     start = told["text"].find(sentence, end)
                     if start < 0:
                         raise SuiteError(f"{corpus}, line {number}: the text does not hold its sentence {len(spans)}.")

@@ -19,10 +19,13 @@ from evals.comparison import Comparison, Gate, Pair, fallen_cases, gates
 from evals.records import Record, Result, Run, differences, read_record, recording, write
 from evals.runner import run
 from evals.statistics import Difference, Estimate
-from evals.summaries import LOWER_IS_BETTER, Summary
+from evals.summaries import LOWER_IS_BETTER, Summary, run_label
 from index.errors import SuiteError
 
 _SHOWN_FALLEN = 20
+_WIDE = 200
+# Of two runs: shown in their headings, or different whenever they differ in anything.
+_TOLD_ELSEWHERE = ("changed.", "settings.", "limit", "questions", "measures", "gates")
 _ANSWER_CHARACTERS = 300
 _HEADLINES = ("nDCG@10", "evidence R@5", "R@5", "key-fact recall", "F1", "citation precision", "abstention F1")
 
@@ -44,6 +47,8 @@ def run_with_progress(
     """
     check_gold(suite, {row.id for row in assistant.store.documents()}, assistant.store.document)
     done = () if fresh or not out.exists() or not out.stat().st_size else _done(out, described)
+    # What failed is asked again: the failure may have been the machine's, not the question's.
+    done = tuple(result for result in done if result.error is None)
     known = {result.id for result in done}
     todo = [case for case in cases if case.id not in known]
     console = Console(stderr=True)
@@ -106,11 +111,15 @@ def print_summary(summary: Summary, suite_folder: Path, *, quiet: bool) -> bool:
         table = _table("measure", "mean", "95 % interval", "n")
         for name in summary.shown:
             measure = summary.measures[name]
-            table.add_row(name, f"{measure.value:.3f}", f"{measure.low:.3f} – {measure.high:.3f}", str(measure.n))
+            table.add_row(Text(inert(name)), f"{measure.value:.3f}", f"{measure.low:.3f} – {measure.high:.3f}", str(measure.n))
         for label, seconds in (("seconds, median", summary.seconds_median), ("seconds, p95", summary.seconds_p95)):
             if seconds is not None:
                 table.add_row(label, f"{seconds:.2f}", "", "")
         out.print(table)
+    if not quiet and record.run.mode == "answers":
+        for name in record.run.measures:
+            if name not in summary.measures:
+                out.print(Text(one_line(f"! suite.toml asks for the measure {name}, which no question of this run has.")))
     for result in record.results:
         if result.error is not None:
             out.print(Text(one_line(f"! {result.id} failed: {result.error}")), soft_wrap=True)
@@ -154,12 +163,12 @@ def _table(*columns: str) -> Table:
 
 def print_side_by_side(summaries: Sequence[Summary]) -> None:
     names = list(dict.fromkeys(name for summary in summaries for name in summary.shown))
-    wide = max(map(len, names)) + len(summaries) * (len("0.000 (0.000–0.000)") + 2)
+    wide = max(map(len, names), default=0) + len(summaries) * (len("0.000 (0.000–0.000)") + 2)
     out = Console(highlight=False)
     narrow = out.is_terminal and wide > out.width
     if not out.is_terminal:
         out = Console(highlight=False, width=max(wide, out.width))
-    labels = _labels([summary.record for summary in summaries])
+    labels = [run_label(number) for number in range(len(summaries))]
     for label, summary in zip(labels, summaries, strict=True):
         run, partial = summary.record.run, "" if summary.record.is_complete else f" of {summary.record.run.questions}"
         settings = ", ".join(f"{key}={value}" for key, value in run.changed.items()) or "the suite's settings"
@@ -167,7 +176,7 @@ def print_side_by_side(summaries: Sequence[Summary]) -> None:
         out.print(Text(inert(line)), soft_wrap=True)
     table = _table("measure", *labels)
     for name in names:
-        table.add_row(name, *(_figure(summary.measures.get(name), bare=narrow) for summary in summaries))
+        table.add_row(Text(inert(name)), *(_figure(summary.measures.get(name), bare=narrow) for summary in summaries))
     out.print(table)
     if narrow:
         out.print(Text(f"Intervals are shown from {wide} columns on.", "dim"))
@@ -179,15 +188,14 @@ def _figure(measure: Estimate | None, *, bare: bool) -> str:
     return f"{measure.value:.3f}" if bare else f"{measure.value:.3f} ({measure.low:.3f}–{measure.high:.3f})"
 
 
-def _labels(records: Sequence[Record]) -> list[str]:
-    return [chr(ord("A") + number) if number < 26 else str(number) for number in range(len(records))]
-
-
 def print_runs(shipped: Sequence[str], records: Sequence[Record]) -> None:
     out = Console(highlight=False)
     table = _table("suite", "run", "questions", "figures")
     for number in (1, 3):
         table.columns[number].justify, table.columns[number].no_wrap = "left", False
+        table.columns[number].overflow = "fold"
+    if not out.is_terminal:
+        out = Console(highlight=False, width=_WIDE)
     for suite, _, record in _latest(shipped, records):
         if record is None:
             table.add_row(suite, "no run yet", "", "")
@@ -254,18 +262,21 @@ def print_comparison(told: Comparison, *, most: int, quiet: bool) -> bool:
         for name, change in told.shown.items():
             sure = change.p < 0.05
             row = (f"{change.value:+.3f}", f"{change.low:+.3f} – {change.high:+.3f}", f"{change.p:.3f}", str(change.n))
-            table.add_row(name, *row, style="bold" if sure else None)
+            table.add_row(Text(inert(name)), *row, style="bold" if sure else None)
         for label, record in (("A", told.first), ("B", told.second)):
             settings = ", ".join(f"{key}={value}" for key, value in record.run.changed.items()) or "the suite's settings"
             out.print(Text(inert(f"{label}: {record.path.name}: {settings}; {record.run.started}")), soft_wrap=True)
+        for line in differences(told.first.run, told.second.run):
+            if not line.startswith(_TOLD_ELSEWHERE):
+                out.print(Text(inert(shortened(line, 150)), "dim"), soft_wrap=True)
         for label, count in (("A", told.only_first), ("B", told.only_second)):
             if count:
                 out.print(Text(f"{count} questions only {label} asked are left out."))
         out.print(table)
-        for word, pairs in (("won", told.won), ("lost", told.lost)):
+        for word, pairs in (("won", told.won), ("lost", told.lost)) if told.by is not None else ():
             out.print(Text(f"{len(pairs)} {word} by {told.by}", "bold"))
             for pair in pairs[:most]:
-                _print_pair(out, pair, told.by, labels=("A", "B"))
+                _print_pair(out, pair, told.by or "", labels=("A", "B"))
             if len(pairs) > most:
                 out.print(Text(f"  … and {len(pairs) - most} more (--cases {len(pairs)})", "dim"))
     for gate in judged:

@@ -15,8 +15,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
+
 import evals
 from evals.cases import Suite
+from evals.suites import first_complaint
 from index.errors import SuiteError
 
 FORMAT = 1
@@ -50,7 +54,7 @@ class Run:
     """Fingerprint of the embedding model."""
     settings: Mapping[str, Any]
     changed: Mapping[str, Any]
-    """The settings among them that the command line gave."""
+    """The settings among them that are neither the program's nor the suite's own, wherever they were told."""
     limit: int | None
     seed: int
     code: Mapping[str, Any]
@@ -62,13 +66,10 @@ class Run:
     """UTC, ISO 8601."""
     questions: int
     """How many the run asks."""
+    depths: Sequence[int] = ()
     gates: Mapping[str, float] = field(default_factory=dict)
     measures: Sequence[str] = ()
     format: int = FORMAT
-
-    @property
-    def is_whole_suite(self) -> bool:
-        return self.limit is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ def describe(
         machine={"system": platform.platform(), "processor": _processor(), "cores": _cores()},
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         questions=questions,
+        depths=suite.depths,
         gates=suite.gates,
         measures=suite.measures,
     )
@@ -166,6 +168,10 @@ def _comparable(run: Run) -> dict[str, Any]:
     return {key: value for key, value in flat.items() if key not in ("code.revision", "code.dirty")}
 
 
+_RUN = TypeAdapter(Run)
+_RESULTS = TypeAdapter(list[Result])
+
+
 # -- files -------------------------------------------------------------------------------------------------------------------
 
 
@@ -189,10 +195,10 @@ def read_record(path: Path) -> Record:
     if not parsed or parsed[0].get("format") != FORMAT or "gold" not in parsed[0]:
         raise SuiteError(f"{path} is not the record of a run; make one with: assistant eval SUITE --out {path.name}")
     try:
-        run = Run(**parsed[0])
-        results = tuple(Result(**line) for line in parsed[1:])
-    except TypeError as error:
-        raise SuiteError(f"{path} was written by another version of the program ({error}).") from error
+        run = _RUN.validate_python(parsed[0])
+        results = tuple(_RESULTS.validate_python(parsed[1:]))
+    except ValidationError as error:
+        raise SuiteError(f"{path} is damaged, or of another version of the program ({first_complaint(error)}).") from error
     return Record(path, run, results)
 
 
@@ -212,8 +218,13 @@ def read_runs(folder: Path) -> list[Record]:
 @contextmanager
 def recording(path: Path, run: Run, *, done: Sequence[Result]) -> Iterator[TextIO]:
     """The file to which results are written, one by one, after those that are done. Raises SuiteError."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise SuiteError(f"{path} is no regular file; choose another --out.")
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
         temporary = path.with_name(f".{path.name}.new")
         with temporary.open("w", encoding="utf-8") as file:
             for line in (asdict(run), *map(asdict, done)):
@@ -223,8 +234,12 @@ def recording(path: Path, run: Run, *, done: Sequence[Result]) -> Iterator[TextI
         temporary.replace(path)
         with path.open("a", encoding="utf-8") as file:
             yield file
+    except Timeout as error:
+        raise SuiteError(f"another run is writing {path}; wait for it or choose another --out.") from error
     except OSError as error:
-        raise SuiteError(f"{path} cannot be written ({error.strerror}).") from error
+        raise SuiteError(f"{path} cannot be written ({error.strerror or error}).") from error
+    finally:
+        lock.release()
 
 
 def write(file: TextIO, result: Result) -> None:

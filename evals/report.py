@@ -12,16 +12,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from assistant.inert import inert
-from evals.comparison import Comparison, compare, gates
+from evals.comparison import RETRIEVAL_MEASURES, Comparison, compare, gates
 from evals.pictures import bars_by_type, calibration_curve, risk_coverage_curve
 from evals.printed import spoken_answer
 from evals.records import Record, Result
-from evals.summaries import Summary, by_type, quality_of, summarise
+from evals.summaries import Summary, by_type, quality_of, run_label, summarise
 from index.errors import SuiteError
 
 _WORST = 20
 _PASSAGES = 5
-_RETRIEVAL = ("evidence R@5", "R@5", "nDCG@10")
 _CHANGES = 15
 _BARS = ("evidence R@5", "nDCG@10", "key-fact recall", "F1", "citation precision", "answered")
 
@@ -43,6 +42,8 @@ class _Case:
 def write_report(records: Sequence[Record], path: Path) -> None:
     """Raises SuiteError when a run holds no questions, runs are of different suites, or the page cannot be written."""
     for record in records:
+        if path.exists() and path.resolve() == record.path.resolve():
+            raise SuiteError(f"{path} is the run itself; choose another file for the page.")
         if not record.results:
             raise SuiteError(f"{record.path} holds no question yet; there is nothing to report.")
         if (record.run.suite, record.run.gold) != (records[0].run.suite, records[0].run.gold):
@@ -53,13 +54,12 @@ def write_report(records: Sequence[Record], path: Path) -> None:
     last = records[-1]
     page = environment.get_template("report.html.jinja").render(
         title=last.run.title,
-        labels=[chr(ord("A") + number) for number in range(len(records))],
+        labels=[run_label(number) for number in range(len(records))],
         summaries=summaries,
         names=list(dict.fromkeys(name for summary in summaries for name in summary.shown)),
         gates=gates(last),
         pictures=[Markup(picture) for picture in _pictures(summaries)],
         worst=worst_cases(last),
-        quality=quality_of(last.results),
         comparison=_comparison(records),
         most=_CHANGES,
         spoken=spoken_answer,
@@ -89,23 +89,22 @@ def _pictures(summaries: Sequence[Summary]) -> Iterator[str]:
 def worst_cases(record: Record) -> list[_Case]:
     """Answers to what cannot be answered and wrong refusals first, each the surest first; then the poorest answers."""
     quality = quality_of(record.results)
-    retrieval = next((name for name in _RETRIEVAL if any(name in each.scores for each in record.results)), None)
     found: list[tuple[tuple[float, float], str, Result]] = []
     for result in record.results:
         sure = result.confidence or 0.0
         if result.error is not None:
             found.append(((0, 0), "failed", result))
         elif result.abstained is None:
-            value = result.scores.get(retrieval or "", 1.0)
-            if value < 1:
-                found.append(((2, value), f"{retrieval} {value:.2f}", result))
+            measure = next((name for name in RETRIEVAL_MEASURES if name in result.scores), None)
+            if measure is not None and result.scores[measure] < 1:
+                found.append(((2, result.scores[measure]), f"{measure} {result.scores[measure]:.2f}", result))
         elif not result.tests_abstention:
             continue
         elif not result.answerable and not result.abstained:
             found.append(((1, -sure), "answered, though the sources do not say", result))
         elif result.answerable and result.abstained:
             found.append(((1, sure), "refused, though the sources say", result))
-        elif result.answerable and quality is not None and result.scores.get(quality, 1.0) < 1:
+        elif result.answerable and quality is not None and quality in result.scores and result.scores[quality] < 1:
             found.append(((2, result.scores[quality]), f"{quality} {result.scores[quality]:.2f}", result))
     found.sort(key=lambda entry: entry[0])
     return [_case(why, result) for _, why, result in found[:_WORST]]

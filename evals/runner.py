@@ -18,8 +18,8 @@ from evals.scoring import Scores, score_answer, score_documents, score_evidence,
 from index.errors import AssistantError, QuestionError
 
 SEED = 20210603
-# Passages retrieved for each question, so that ten documents are among them.
-_RETRIEVED = 50
+# Passages retrieved for each question, so that as a rule ten documents are among them.
+_LEAST_RETRIEVED = 50
 _AT_ONCE = 64
 _KEPT = 10
 _COMPARED = ("nDCG@10", "R@5")
@@ -40,7 +40,8 @@ def run(suite: Suite, assistant: Assistant, cases: Sequence[GoldCase], *, mode: 
         batch = cases[number : number + _AT_ONCE]
         for case, (scores, passages) in zip(batch, _retrieve(suite, assistant, batch), strict=True):
             if mode == "retrieval":
-                yield _result(case, scores, passages=[_place(passage) for passage in passages[:_KEPT]])
+                places = [_place(passage) for passage in passages[:_KEPT]]
+                yield _result(case, scores, passages=places, error=_complaint(case.question))
             else:
                 yield _answered(case, scores, assistant, worded=worded)
 
@@ -56,7 +57,7 @@ def _retrieve(suite: Suite, assistant: Assistant, batch: Sequence[GoldCase]) -> 
     ]
     variants = [_variants(suite, case, question) for case, question in zip(batch, asked, strict=True)]
     wanted = list(dict.fromkeys([*searched, *(wording for each in variants for wording in each.values())]))
-    found = dict(zip(wanted, assistant.search(wanted, _RETRIEVED), strict=True))
+    found = dict(zip(wanted, assistant.search(wanted, max(_LEAST_RETRIEVED, *suite.depths)), strict=True))
     rankings = [found[own] for own in searched]
     scored = score_documents(batch, rankings, suite.depths)
     for case, scores, passages, other in zip(batch, scored, rankings, variants, strict=True):
@@ -69,10 +70,16 @@ def _retrieve(suite: Suite, assistant: Assistant, batch: Sequence[GoldCase]) -> 
 
 def _askable(question: str) -> str:
     """The question as the conversation takes it; empty for one that it refuses: nothing is found for it."""
+    return "" if _complaint(question) else check_question(question)
+
+
+def _complaint(question: str) -> str | None:
+    """Why the conversation refuses the question, if it does."""
     try:
-        return check_question(question)
-    except QuestionError:
-        return ""
+        check_question(question)
+    except QuestionError as error:
+        return str(error)
+    return None
 
 
 def _variants(suite: Suite, case: GoldCase, question: str) -> dict[str, tuple[str, ...]]:
@@ -99,7 +106,10 @@ def _answered(case: GoldCase, scores: Scores, assistant: Assistant, *, worded: b
                 if_answered = score_answer(case, forced, assistant.store.document, worded=worded)
     except Exception as error:  # noqa: BLE001 - whatever a question raises, it counts as wrong and is shown
         told = str(error) if isinstance(error, AssistantError) else repr(error)
-        return _result(case, scores | score_failure(case, worded=worded), abstained=case.answerable, error=told)
+        failed = score_failure(case, worded=worded)
+        # Wrong in whatever is made of confidence too: the least for what can be answered, the most for what cannot.
+        sure = 0.0 if case.answerable else 1.0
+        return _result(case, scores | failed, abstained=case.answerable, confidence=sure, if_answered=failed, error=told)
     return _result(
         case,
         scores,

@@ -9,7 +9,7 @@ from assistant.answering.answers import Answer, Citation
 from assistant.answering.citations import holds
 from assistant.answering.conversation import spoken
 from assistant.retrieval.passages import Passage
-from evals.cases import GoldCase, Place, names, spans_of
+from evals.cases import GoldCase, Place, names
 from evals.metrics import (
     argument_recall,
     exact_match,
@@ -89,7 +89,7 @@ def score_answer(case: GoldCase, answer: Answer, read: ReadDocument, *, worded: 
     found: Mapping[str, float | None] = {
         "quotes at their offsets": precision([holds(citation, read(citation.document)) for citation in cited]),
     }
-    if worded and (case.answers or not case.answerable):
+    if _has_wording(case, worded):
         short = "" if answer.abstained else answer.short
         golds = case.answers if case.answerable else ()
         found = {**found, "EM": exact_match(short, golds), "F1": token_f1(short, golds)}
@@ -99,8 +99,8 @@ def score_answer(case: GoldCase, answer: Answer, read: ReadDocument, *, worded: 
             "key-fact recall": key_fact_recall(spoken(answer) if answer.sentences else "", case.must_include),
             **found,
             "ROUGE-L": rouge_l(said, case.answers),
-            "citation precision": _citation_precision(case, cited, read),
-            "citation recall": _citation_recall(case, cited, read),
+            "citation precision": _citation_precision(case, cited),
+            "citation recall": _citation_recall(case, cited),
             "right speaker": _right_speaker(case, answer) if case.attributed_to else None,
         }
     return {name: value for name, value in found.items() if value is not None}
@@ -108,7 +108,7 @@ def score_answer(case: GoldCase, answer: Answer, read: ReadDocument, *, worded: 
 
 def score_failure(case: GoldCase, *, worded: bool) -> Scores:
     """Of a question that raised an error: wrong in everything that applies."""
-    due = worded and (bool(case.answers) or not case.answerable)
+    due = _has_wording(case, worded)
     applies = {
         "key-fact recall": case.answerable and bool(case.must_include),
         "EM": due,
@@ -119,6 +119,11 @@ def score_failure(case: GoldCase, *, worded: bool) -> Scores:
         "right speaker": case.answerable and bool(case.attributed_to),
     }
     return {name: 0.0 for name, does in applies.items() if does}
+
+
+def _has_wording(case: GoldCase, worded: bool) -> bool:
+    """Whether gold says what the answer is, be it silence."""
+    return worded and (bool(case.answers) if case.answerable else case.tests_abstention)
 
 
 # -- places ------------------------------------------------------------------------------------------------------------------
@@ -140,33 +145,33 @@ def _passage_meets(place: Place, passage: Passage, read: ReadDocument) -> bool:
     )
 
 
-def _citation_meets(place: Place, citation: Citation, read: ReadDocument) -> bool:
+def _citation_meets(place: Place, citation: Citation) -> bool:
     if citation.document != place.document:
         return False
     if place.locator is not None:
         return names(place.locator, citation.locator)
     if place.quote is not None:
         return place.quote in citation.quote or citation.quote in place.quote
-    return any(
-        min(end, citation.end) - max(start, citation.start) >= _SAME_PLACE * min(end - start, citation.end - citation.start)
-        for start, end in spans_of(place, read(citation.document))
-    )
+    if place.span is None:
+        return False
+    start, end = place.span
+    return min(end, citation.end) - max(start, citation.start) >= _SAME_PLACE * min(end - start, citation.end - citation.start)
 
 
-def _citation_precision(case: GoldCase, cited: Sequence[Citation], read: ReadDocument) -> float | None:
+def _citation_precision(case: GoldCase, cited: Sequence[Citation]) -> float | None:
     """Share of the citations that point at a gold place or, where gold names none, at a relevant document."""
     if case.evidence:
-        return precision([any(_citation_meets(place, citation, read) for place in case.places) for citation in cited])
+        return precision([any(_citation_meets(place, citation) for place in case.places) for citation in cited])
     if case.relevant:
         return precision([citation.document in case.relevant for citation in cited])
     return None
 
 
-def _citation_recall(case: GoldCase, cited: Sequence[Citation], read: ReadDocument) -> float | None:
+def _citation_recall(case: GoldCase, cited: Sequence[Citation]) -> float | None:
     """Share of the gold needs (of the alternative met best) or, where gold names none, of the relevant documents cited."""
     if case.evidence:
         return max(
-            fmean(any(_citation_meets(place, citation, read) for place in need for citation in cited) for need in needs)
+            fmean(any(_citation_meets(place, citation) for place in need for citation in cited) for need in needs)
             for needs in case.evidence
         )
     if case.relevant:

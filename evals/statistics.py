@@ -99,7 +99,7 @@ class Bin(NamedTuple):
 
 def calibration(confidence: Floats, answerable: Floats) -> list[Bin]:
     """Ten bins of equal width, the empty ones left out (Guo et al., ICML 2017)."""
-    number = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    number = _bin(confidence)
     return [
         Bin(float(confidence[number == each].mean()), float(answerable[number == each].mean()), int((number == each).sum()))
         for each in range(_BINS)
@@ -107,12 +107,15 @@ def calibration(confidence: Floats, answerable: Floats) -> list[Bin]:
     ]
 
 
+def _bin(confidence: Floats) -> NDArray[np.int64]:
+    return np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
+
+
 def expected_calibration_error(confidence: Floats, answerable: Floats) -> float | None:
     """Mean distance of confidence from the share answerable, over the bins of `calibration`: lower is better."""
     if not len(confidence):
         return None
-    number = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    off = np.bincount(number, weights=confidence - answerable, minlength=_BINS)
+    off = np.bincount(_bin(confidence), weights=confidence - answerable, minlength=_BINS)
     return float(np.abs(off).sum() / len(confidence))
 
 

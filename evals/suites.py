@@ -8,9 +8,11 @@ import json
 import re
 import tomllib
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assistant.answering.followups import Turn
 from evals.cases import GoldCase, Place, Suite
@@ -23,13 +25,50 @@ _SUITE = "suite.toml"
 _FILES = re.compile(r"(?P<kind>gold|questions)(?:\.(?P<part>[a-z][a-z0-9-]*))?\.jsonl(?:\.gz)?")
 _WHOLE = "all"
 _CORPORA = ("corpus.jsonl", "corpus.jsonl.gz")
-_KEYS = {"title": str, "corpus": str, "settings": dict, "depths": list, "measures": list, "gates": dict}
-_CASE_KEYS = {
-    "id", "type", "question", "history", "answers", "must_include", "evidence", "attributed_to", "answerable"
-}  # fmt: skip
 
-ReadCase = Callable[[Mapping[str, Any], str], GoldCase]
-"""(a line's object, file and line) -> the case. Raises KeyError, TypeError, ValueError or AttributeError."""
+ReadCase = Callable[[Any, str], GoldCase]
+"""(a line's object, file and line) -> the case. Raises ValidationError or ValueError."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _SuiteFile(_Strict):
+    title: str | None = None
+    corpus: str | None = None
+    settings: dict[str, Any] = {}
+    depths: list[int] = Field(default=[1, 5, 10], min_length=1)
+    measures: list[str] = []
+    gates: dict[str, float] = {}
+
+
+class _VoiceLine(_Strict):
+    speaker: str = Field(min_length=1)
+    reported_by: str | None = None
+
+
+class _PlaceLine(_Strict):
+    document: str
+    locator: str | None = Field(default=None, min_length=1)
+    quote: str | None = Field(default=None, min_length=1)
+
+
+class _TurnLine(_Strict):
+    role: Literal["user", "assistant"]
+    content: str
+
+
+class _GoldLine(_Strict):
+    id: str = Field(min_length=1)
+    question: str
+    answerable: bool
+    type: str = "fact"
+    history: list[_TurnLine] = []
+    answers: list[str] = []
+    must_include: list[list[str]] = []
+    evidence: list[list[_PlaceLine]] = []
+    attributed_to: list[_VoiceLine] = []
 
 
 def suite_names() -> list[str]:
@@ -41,8 +80,11 @@ def load_suite(name: str, *, part: str | None = None, corpus: Path | None = None
     """name: a suite that ships with the program, or the path of a suite's folder. part: "dev" unless told otherwise, or
     the only one that there is. corpus: in place of the suite's own. Raises SuiteError with file and line.
     """
-    folder = SUITES / name if name in suite_names() else Path(name).expanduser()
-    parts = _parts(folder)
+    try:
+        folder = SUITES / name if name in suite_names() else Path(name).expanduser()
+        parts = _parts(folder)
+    except (OSError, RuntimeError, ValueError):
+        parts = {}
     if not parts:
         raise SuiteError(
             f"there is no suite {name}; give a folder with {_SUITE} and gold.jsonl, or with corpus.jsonl and questions.jsonl, "
@@ -55,28 +97,31 @@ def load_suite(name: str, *, part: str | None = None, corpus: Path | None = None
     told = _read_toml(folder / _SUITE)
     own = next((folder / each for each in _CORPORA if (folder / each).is_file()), None)
     if corpus is None:
-        corpus = (folder / told["corpus"]).resolve() if "corpus" in told else own
+        corpus = (folder / told.corpus).resolve() if told.corpus is not None else own
+    if corpus is not None and not corpus.expanduser().exists():
+        raise SuiteError(f"the corpus {corpus} of the suite {folder} does not exist.")
     read_case: ReadCase = _case
     if gold.name.startswith("questions"):
         if corpus is None:
             raise SuiteError(f"{folder} has questions but no corpus.jsonl; give one with --corpus.")
-        read_case = plain_case(corpus)
-    cases = tuple(_read_cases(gold, read_case))
+        read_case = plain_case(corpus.expanduser())
+    data = _read(gold)
+    cases = tuple(_read_cases(gold, data, read_case))
     if not any(case.answerable for case in cases):
         raise SuiteError(f"{gold} holds no question that can be answered; nothing could be measured but silence.")
     return Suite(
         name=folder.resolve().name,
-        title=told.get("title", folder.resolve().name),
+        title=told.title or folder.resolve().name,
         folder=folder,
         gold=gold,
         part=wanted,
         corpus=corpus,
-        digest=hashlib.sha256(gold.read_bytes()).hexdigest(),
+        digest=hashlib.sha256(data).hexdigest(),
         cases=cases,
-        settings=told.get("settings", {}),
-        depths=tuple(told.get("depths", (1, 5, 10))),
-        measures=tuple(told.get("measures", ())),
-        gates=told.get("gates", {}),
+        settings=told.settings,
+        depths=tuple(told.depths),
+        measures=tuple(told.measures),
+        gates=told.gates,
     )
 
 
@@ -90,31 +135,39 @@ def _parts(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path) -> _SuiteFile:
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {}
+        return _SuiteFile()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SuiteError(f"{path} cannot be read: {error}.") from error
-    for key, value in told.items():
-        if key not in _KEYS:
-            raise SuiteError(f"{path}: there is no key {key}; the keys are {', '.join(_KEYS)}.")
-        if not isinstance(value, _KEYS[key]):
-            raise SuiteError(f"{path}: {key} must be {'a text' if _KEYS[key] is str else f'a {_KEYS[key].__name__}'}.")
-    if any(not isinstance(depth, int) or isinstance(depth, bool) or depth < 1 for depth in told.get("depths", ())):
+    try:
+        suite = _SuiteFile.model_validate(told)
+    except ValidationError as error:
+        raise SuiteError(f"{path}: {first_complaint(error)}; the keys are {', '.join(_SuiteFile.model_fields)}.") from error
+    if any(depth < 1 for depth in suite.depths):
         raise SuiteError(f"{path}: depths must be whole numbers from 1.")
-    if any(not isinstance(name, str) for name in told.get("measures", ())):
-        raise SuiteError(f"{path}: measures must be names.")
-    for name, floor in told.get("gates", {}).items():
-        if not isinstance(floor, (int, float)) or not 0 <= floor <= 1:
+    for name, floor in suite.gates.items():
+        if not 0 <= floor <= 1:
             raise SuiteError(f"{path}: the gate {name} must be a number from 0 to 1.")
-    return told
+    for name in ("corpus", "store", "evals"):
+        if name in suite.settings:
+            raise SuiteError(f"{path}: {name} is no setting of a suite; name the corpus by the key corpus above the tables.")
+    return suite
 
 
-def _read_cases(path: Path, read_case: ReadCase) -> Iterator[GoldCase]:
+def first_complaint(error: ValidationError) -> str:
+    """What is wrong, and at which key: "answers.0: input should be a valid string"."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    what = "is not a key that is known" if first["type"] == "extra_forbidden" else first["msg"][:1].lower() + first["msg"][1:]
+    return f"{where}: {what}" if where else what
+
+
+def _read_cases(path: Path, data: bytes, read_case: ReadCase) -> Iterator[GoldCase]:
     seen: dict[str, str] = {}
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
@@ -124,9 +177,10 @@ def _read_cases(path: Path, read_case: ReadCase) -> Iterator[GoldCase]:
             raise SuiteError(f"{where}: not JSON ({error}).") from error
         try:
             case = read_case(told, where)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-            raise SuiteError(f"{where}: not a gold case ({reason}).") from error
+        except ValidationError as error:
+            raise SuiteError(f"{where}: not a gold case ({first_complaint(error)}).") from error
+        except ValueError as error:
+            raise SuiteError(f"{where}: not a gold case ({error}).") from error
         if case.id in seen:
             raise SuiteError(f"{where}: the id {case.id} stands already in {seen[case.id]}.")
         seen[case.id] = f"line {number}"
@@ -135,46 +189,35 @@ def _read_cases(path: Path, read_case: ReadCase) -> Iterator[GoldCase]:
         raise SuiteError(f"{path} holds no questions.")
 
 
-def _lines(path: Path) -> list[str]:
+def _read(path: Path) -> bytes:
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        return data.decode("utf-8").splitlines()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
         raise SuiteError(f"{path} cannot be read: {error}.") from error
 
 
-def _case(told: Mapping[str, Any], where: str) -> GoldCase:
-    unknown = set(told) - _CASE_KEYS
-    if unknown:
-        raise ValueError(f"unknown key {sorted(unknown)[0]}")
-    if not isinstance(told["answerable"], bool):
-        raise ValueError("answerable must be true or false")
-    needs = tuple(tuple(_place(place) for place in need) for need in told.get("evidence", ()))
+def _case(told: Any, where: str) -> GoldCase:
+    line = _GoldLine.model_validate(told)
+    if not all(wording.strip() for fact in line.must_include for wording in fact) or not all(line.must_include):
+        raise ValueError("must_include: a fact or a wording is empty")
+    if not all(line.evidence):
+        raise ValueError("evidence: a need names no place")
+    needs = tuple(tuple(_place(place) for place in need) for need in line.evidence)
     return GoldCase(
-        id=str(told["id"]),
-        type=str(told.get("type", "fact")),
-        question=str(told["question"]),
-        history=tuple(_turn(turn) for turn in told.get("history", ())),
-        answers=tuple(map(str, told.get("answers", ()))),
-        must_include=tuple(tuple(wording.lower() for wording in fact) for fact in told.get("must_include", ())),
+        id=line.id,
+        type=line.type,
+        question=line.question,
+        history=tuple(Turn(turn.role, turn.content) for turn in line.history),
+        answers=tuple(line.answers),
+        must_include=tuple(tuple(wording.lower() for wording in fact) for fact in line.must_include),
         evidence=(needs,) if needs else (),
-        attributed_to=tuple(Voice(voice["speaker"], voice.get("reported_by")) for voice in told.get("attributed_to", ())),
-        answerable=told["answerable"],
+        attributed_to=tuple(Voice(voice.speaker, voice.reported_by) for voice in line.attributed_to),
+        answerable=line.answerable,
         where=where,
     )
 
 
-def _turn(told: Mapping[str, str]) -> Turn:
-    role = told["role"]
-    if role == "user":
-        return Turn("user", told["content"])
-    if role == "assistant":
-        return Turn("assistant", told["content"])
-    raise ValueError(f"a turn's role is user or assistant, not {role}")
-
-
-def _place(told: Mapping[str, str]) -> Place:
-    place = Place(told["document"], told.get("locator"), told.get("quote"))
-    if (place.locator is None) == (place.quote is None):
+def _place(line: _PlaceLine) -> Place:
+    if (line.locator is None) == (line.quote is None):
         raise ValueError("a place has either a locator or a quote")
-    return place
+    return Place(line.document, line.locator, line.quote)

@@ -44,8 +44,11 @@ class Summary:
     errors: int
     seconds_median: float | None
     seconds_p95: float | None
-    quality: str | None
-    """The measure that risk is made of: risk = 1 - quality, and 1 for an answer to what cannot be answered."""
+
+
+def run_label(number: int) -> str:
+    """A, B, …, Z, 27, 28, …: how a run is called where several stand side by side."""
+    return chr(ord("A") + number) if number < 26 else str(number + 1)
 
 
 def summarise(record: Record) -> Summary:
@@ -59,7 +62,6 @@ def summarise(record: Record) -> Summary:
         errors=sum(result.error is not None for result in record.results),
         seconds_median=quantile(seconds, 0.5),
         seconds_p95=quantile(seconds, 0.95),
-        quality=quality_of(record.results),
     )
 
 
@@ -80,8 +82,17 @@ def figures(results: Sequence[Result], *, seed: int, names: Collection[str] = ()
             continue
         value = estimate(statistic_of(name), *columns(results), seed=seed)
         if value is not None:
-            found[name] = value
+            found[name] = value._replace(n=_judged(name, columns(results)))
     return found
+
+
+def _judged(measure: str, columns: tuple[Floats, ...]) -> int:
+    """How many questions the figure is made of: refusals for their precision, unanswerable questions for their recall."""
+    if measure == "abstention precision":
+        return int(columns[0].sum())
+    if measure == "abstention recall":
+        return int((1 - columns[1]).sum())
+    return len(columns[0])
 
 
 # -- which measures there are, and what they are computed from ---------------------------------------------------------------
@@ -137,7 +148,8 @@ def _abstentions(results: Sequence[Result]) -> tuple[Floats, ...]:
 
 
 def _answered(results: Sequence[Result]) -> tuple[Floats, ...]:
-    return (1 - _abstentions(results)[0],)
+    judged = [result for result in results if result.tests_abstention and result.abstained is not None]
+    return (_array(not result.abstained and result.error is None for result in judged),)
 
 
 def _confidences(results: Sequence[Result]) -> tuple[Floats, ...]:

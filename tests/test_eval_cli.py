@@ -99,6 +99,8 @@ def test_a_run_that_is_cut_short_goes_on_without_repeating_a_question(command: C
         (["alliance", "--set", "passages"], "write it as KEY=VALUE"),
         (["alliance", "--set", "pasages=5"], "--set: there is no setting pasages"),
         (["alliance", "--set", "retrieval=magic"], "--set: retrieval is not usable"),
+        (["alliance", "--set", "corpus=/x"], "use --corpus and --store"),
+        (["show", "~nosuchuser/x"], "cannot be read"),
         (["show", "no-run"], "the run no-run cannot be read"),
         (["compare", "a.jsonl", "b.jsonl"], "the run a.jsonl cannot be read"),
         (["report", "no-run", "--html", "page.html"], "the run no-run cannot be read"),
@@ -108,6 +110,28 @@ def test_a_run_that_is_cut_short_goes_on_without_repeating_a_question(command: C
 def test_what_goes_wrong_is_told_in_one_sentence(command: Command, arguments: list[str], sentence: str) -> None:
     done = command("eval", *arguments)
     assert done.returncode == 1 and sentence in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_settings_told_by_the_environment_are_not_passed_off_as_the_suites(
+    command: Command, rivers: Path, tmp_path: Path
+) -> None:
+    environment = {"ASSISTANT_RETRIEVAL": "words", "ASSISTANT_EVALS": str(tmp_path / "evals")}
+    out = tmp_path / "run.jsonl"
+    done = command(
+        "eval", rivers, "--retrieval", "--store", rivers / "store", "--limit", "3", "--out", out, environment=environment
+    )
+    assert done.returncode == 0 and "retrieval=words" in done.stdout
+    assert read_record(out).run.changed == {"retrieval": "words"}
+    refused = command("eval", "accept", out, rivers)
+    assert refused.returncode == 1 and "not a whole run with the suite's own settings" in refused.stderr and not refused.stdout
+
+
+def test_names_of_measures_in_a_run_file_are_text(command: Command, rivers: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run.jsonl"
+    command("eval", rivers, *WORDS, "--store", rivers / "store", "--limit", "3", "--out", out)
+    out.write_text(out.read_text().replace("RR", "[/bold]\\u001b[31m"))
+    told = command("eval", "show", out)
+    assert told.returncode == 0 and "[/bold]␛[31m" in told.stdout and "\x1b" not in told.stdout
 
 
 def test_gold_and_corpus_that_do_not_fit_are_told_with_the_line(command: Command, rivers: Path, tmp_path: Path) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assistant.answering.extractive import DO_NOT_SAY, Composed, compose
+from assistant.answering.extractive import DO_NOT_SAY, Composed, compose, quote
 from assistant.reader.readings import Reading
 from assistant.retrieval.passages import Passage
 from index.documents import Document
 
 
 def first_sentence(reading: Reading, passages: Sequence[Passage], documents: Sequence[Document], *, threshold: float) -> Composed:
-    """The first sentence of the first passage, whatever it says; refuses where the extractive answer refuses."""
+    """The first sentence of the first passage, whatever it says; refuses what the extractive answer refuses."""
+    extractive = compose(reading, passages, documents, threshold=threshold)
+    if extractive.abstained:
+        return extractive
     opening = [evidence for evidence in reading.evidence if evidence.passage == 0]
-    first = min(opening, key=lambda evidence: evidence.start, default=None)
-    alone = Reading((first,) if first else (), reading.confidence, ((1.0,),) if first else ())
-    return compose(alone, passages, documents, threshold=threshold)
+    first = min(opening or reading.evidence, key=lambda evidence: (evidence.passage, evidence.start))
+    return quote([first], passages, documents)
 
 
 def abstain(reading: Reading, passages: Sequence[Passage], documents: Sequence[Document], *, threshold: float) -> Composed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assistant.answering.answers import Citation, Sentence
 from assistant.answering.citations import cite, holds
@@ -49,6 +49,19 @@ def compose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
         reason = f"No passage is close enough to be sure of; the nearest is {nearest} (confidence {reading.confidence:.2f})."
         return Composed((), (), DO_NOT_SAY, True, reason)
     chosen = [gap] if gap is not None else _choose(reading, passages, documents)
+    composed = quote(chosen, passages, documents)
+    if gap is None:
+        return composed
+    return replace(
+        composed,
+        short=DO_NOT_SAY,
+        abstained=True,
+        reason="The list of what the sources do not say comes nearest to this question.",
+    )
+
+
+def quote(chosen: Sequence[Evidence], passages: Sequence[Passage], documents: Sequence[Document]) -> Composed:
+    """The chosen sentences, at least one, each with its citation."""
     sentences, citations = [], []
     for marker, evidence in enumerate(chosen, start=1):
         document = documents[evidence.passage]
@@ -62,13 +75,7 @@ def compose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
             )
         )
         citations.append(citation)
-    return Composed(
-        sentences=tuple(sentences),
-        citations=tuple(citations),
-        short=DO_NOT_SAY if gap is not None else sentences[0].text,
-        abstained=gap is not None,
-        reason="The list of what the sources do not say comes nearest to this question." if gap is not None else "",
-    )
+    return Composed(tuple(sentences), tuple(citations), sentences[0].text, abstained=False, reason="")
 
 
 def _known_gap(reading: Reading, documents: Sequence[Document], *, thin: bool) -> Evidence | None:

@@ -26,8 +26,8 @@ _DEPTH = 20
 _LONGEST_LINE = 100_000_000
 
 
-def measure(folder: str) -> tuple[int, dict[str, float]]:
-    """(questions, measure -> mean) of the last turn alone. Raises SuiteError or CorpusError."""
+def measure(folder: str) -> tuple[str, int, dict[str, float]]:
+    """(suite, questions, measure -> mean) of the last turn alone. Raises SuiteError or CorpusError."""
     suite = load_suite(folder)
     if suite.corpus is None:
         raise AssistantError(f"{folder} brings no corpus.")
@@ -40,10 +40,10 @@ def measure(folder: str) -> tuple[int, dict[str, float]]:
 
     engine = bm25s.BM25()
     engine.index(words([f"{each.get('title', '')} {each['text']}" for each in documents]), show_progress=False)
-    found, _ = engine.retrieve(words([case.question for case in cases]), k=_DEPTH, show_progress=False)
+    found, _ = engine.retrieve(words([case.question for case in cases]), k=min(_DEPTH, len(documents)), show_progress=False)
     rankings = {case.id: [documents[number]["id"] for number in row] for case, row in zip(cases, found, strict=True)}
     scores = ranking_measures(rankings, {case.id: case.relevant for case in cases}, (5, 10)).values()
-    return len(cases), {name: fmean(each[name] for each in scores) for name in ("nDCG@10", "R@5", "R@10")}
+    return suite.name, len(cases), {name: fmean(each[name] for each in scores) for name in ("nDCG@10", "R@5", "R@10")}
 
 
 def main() -> None:
@@ -51,11 +51,11 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", metavar="FOLDER")
     for folder in parser.parse_args().folders:
         try:
-            count, figures = measure(folder)
+            name, count, figures = measure(folder)
         except AssistantError as error:
             sys.exit(f"bm25: {error}")
-        told = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
-        sys.stdout.write(f"{load_suite(folder).name:18} n {count:5}  {told}\n")
+        told = "  ".join(f"{each} {value:.3f}" for each, value in figures.items())
+        sys.stdout.write(f"{name:18} n {count:5}  {told}\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from index.documents import TRANSCRIPT, Document, Locator, Voice, citation_name
 from index.errors import CorpusError
 from index.loaders.text import paragraph_locators
 
+_NO_LETTERS = re.compile("[\0\ud800-\udfff]")
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 
 
@@ -49,6 +50,10 @@ def parse_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
     for key in ("id", "text"):
         if not isinstance(told.get(key), str) or (key == "id" and not told[key].strip()):
             raise CorpusError(f"{path}, line {number}: {key} is missing or no text.")
+    if _NO_LETTERS.search(told["id"]):
+        raise CorpusError(f"{path}, line {number}: the id holds characters that are no text.")
+    # One for one, so that offsets stay true: half a character can neither be stored nor shown.
+    told["text"] = _NO_LETTERS.sub("\ufffd", told["text"])
     return told
 
 
@@ -66,10 +71,10 @@ def load_line(path: Path, number: int, line: bytes) -> Document:
     told = parse_line(path, number, line)
     # As long as before, so that offsets that others counted in it stay true.
     text = told["text"].replace("\r\n", " \n").replace("\r", "\n")
-    title = str(told.get("title") or told["id"])
+    title = _text(told.get("title")) or told["id"]
     authors = _names(told.get("authors"))
     speakers = _names(told.get("speakers"))
-    published, publisher, url = (str(told[key]) if told.get(key) else None for key in ("published", "publisher", "url"))
+    published, publisher, url = (_text(told.get(key)) or None for key in ("published", "publisher", "url"))
     return Document(
         id=told["id"],
         title=title,
@@ -85,9 +90,13 @@ def load_line(path: Path, number: int, line: bytes) -> Document:
     )
 
 
+def _text(told: object) -> str:
+    return _NO_LETTERS.sub("\ufffd", str(told)) if told else ""
+
+
 def _names(told: object) -> tuple[str, ...]:
     items: Sequence[object] = told if isinstance(told, list) else [] if told is None else [told]
-    return tuple(" ".join(str(item).split()) for item in items if str(item).strip())
+    return tuple(" ".join(_text(item).split()) for item in items if str(item).strip())
 
 
 def _turns(text: str, speakers: Sequence[str]) -> tuple[Locator, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from evals.comparison import REACHED, Gate, accept, compare, fallen_cases, gates
+from evals.pictures import calibration_curve, risk_coverage_curve
 from evals.records import Record, Result, Run, describe, read_record
 from evals.report import highlighted, worst_cases, write_report
 from evals.suites import load_suite
@@ -68,7 +69,7 @@ def test_runs_that_cannot_be_compared_are_told(folder: Path) -> None:
         compare(one, Record(one.path, replace(one.run, gold="other"), one.results))
     with pytest.raises(SuiteError, match="no question in common"):
         compare(one, Record(one.path, one.run, (replace(one.results[0], id="z"),)))
-    with pytest.raises(SuiteError, match="measure beauty; there are: F1"):
+    with pytest.raises(SuiteError, match="measure beauty in both runs; there are: F1"):
         compare(one, one, by="beauty")
 
 
@@ -147,3 +148,55 @@ def test_cited_words_are_marked_in_their_passage() -> None:
     ]
     assert list(highlighted(passage, cites)) == [("one ", False), ("two", True), (" s", False), ("ix", True)]
     assert list(highlighted(passage, [])) == [("one two six", False)]
+
+
+def test_runs_that_share_no_measure_of_questions_are_compared_all_the_same(folder: Path) -> None:
+    bare = Record(folder, described(folder), tuple(replace(each, scores={}, if_answered=None) for each in results(0.1, 0.2)))
+    told = compare(bare, bare)
+    assert told.by is None and (told.won, told.lost) == ((), ()) and "answered" in told.differences
+    write_report([bare, bare], folder / "page.html")
+
+
+def test_questions_that_were_only_retrieved_for_are_shown_with_what_was_found(folder: Path) -> None:
+    missed = Result(
+        "m", "odd $5 \\frac{ $6", "Where?", True, {"nDCG@10": 0.2}, passages=({"document": "d.md", "start": 0, "end": 5},)
+    )
+    run = described(folder, mode="retrieval")
+    write_report([Record(folder / "a", run, (missed, replace(missed, id="n")))], folder / "page.html")
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert "d.md" in page and "nDCG@10 0.20" in page and "odd $5" in page
+
+
+def test_each_curve_keeps_the_letter_of_its_run(folder: Path) -> None:
+    retrieved = Record(
+        folder / "r", described(folder), (replace(results(0.5)[0], confidence=None, if_answered=None, abstained=None),)
+    )
+    both = (*results(0.1, 0.9), replace(results(0.5)[0], id="u", answerable=False, confidence=0.2))
+    answered = Record(folder / "b", described(folder), both)
+    for draw in (risk_coverage_curve, calibration_curve):
+        picture = draw([summarise(retrieved), summarise(answered)])
+        assert ">B</text>" in picture and ">A</text>" not in picture
+    assert risk_coverage_curve([summarise(retrieved)]) == calibration_curve([summarise(retrieved)]) == ""
+
+
+def test_a_question_that_failed_is_wrong_in_risk_and_not_counted_as_answered(folder: Path) -> None:
+    right = results(1.0, 1.0)
+    failed = replace(
+        right[0], id="f", scores={"F1": 0.0}, abstained=True, confidence=0.0, if_answered={"F1": 0.0}, error="broken"
+    )
+    unasked = replace(failed, id="g", answerable=False, abstained=False, confidence=1.0)
+    measures = summarise(Record(folder, described(folder), (*right, failed, unasked))).measures
+    assert measures["answered"].value == 0.5 and measures["AURC"].value > 0.3
+
+
+def test_the_page_never_takes_the_place_of_a_run(folder: Path) -> None:
+    path = folder / "run.jsonl"
+    path.write_text("x")
+    with pytest.raises(SuiteError, match="is the run itself"):
+        write_report([record(folder, 0.1)], path)
+
+
+def test_floors_are_held_by_the_run_they_were_taken_from(folder: Path) -> None:
+    even = record(folder, *[2 / 3] * 8)
+    floors = accept(summarise(even), load_suite(str(folder)))
+    assert floors["F1"] == 0.666

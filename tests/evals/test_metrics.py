@@ -44,6 +44,12 @@ def test_a_question_whose_ranking_is_empty_or_missing_counts_zero_and_one_withou
     assert ranking_measures({"q": []}, {"q": {"a": 1}}, (1,))["q"]["RR"] == 0
 
 
+def test_ids_may_hold_whatever_a_text_may() -> None:
+    odd = ["\ud800", "a\0b", "a\0c", "a b", ""]
+    found = ranking_measures({"\ud800": odd}, {"\ud800": {"a\0c": 1}}, (2, 3))["\ud800"]
+    assert (found["RR"], found["R@2"], found["R@3"]) == (pytest.approx(1 / 3), 0, 1)
+
+
 def oracle(ranking: list[str], graded: dict[str, int], depth: int) -> dict[str, float]:
     """The same measures, written again from their definitions."""
     gains = [graded.get(name, 0) for name in ranking]
@@ -77,8 +83,23 @@ def test_needs_count_once_each_whichever_passages_meet_them() -> None:
     found = need_measures(MET, (1, 2, 5))
     assert (found["R@1"], found["R@2"], found["R@5"]) == (0, pytest.approx(2 / 3), pytest.approx(2 / 3))
     assert (found["RR"], found["Success@1"], found["Success@2"]) == (0.5, 0, 1)
-    # Rank 1 gains two, rank 3 nothing new; ideally two come first and the third need after them.
-    assert found["nDCG@10"] == pytest.approx((2 / math.log2(3)) / (2 + 1 / math.log2(3)))
+    ideal = 1 + 1 / math.log2(3) + 1 / math.log2(4)
+    assert found["nDCG@10"] == pytest.approx((2 / math.log2(3)) / ideal)
+
+
+def test_meeting_a_need_later_never_raises_a_measure() -> None:
+    together = need_measures([[False, False, True, False], [False, False, True, False]], (3, 4))
+    apart = need_measures([[False, False, True, False], [False, False, False, True]], (3, 4))
+    assert all(apart[name] <= value for name, value in together.items()) and apart["nDCG@10"] < together["nDCG@10"]
+    assert need_measures([[True], [True]], (1,)) == {"nDCG@10": 1, "RR": 1, "R@1": 1, "Success@1": 1}
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=12, max_size=12), min_size=1, max_size=4))
+def test_needs_met_by_one_passage_each_are_measured_as_documents_are(needs: list[list[bool]]) -> None:
+    alone = [[met and not any(other[rank] for other in needs[:number]) and not any(row[:rank]) for rank, met in enumerate(row)] for number, row in enumerate(needs)]  # fmt: skip
+    ranking = [next((f"need {number}" for number, row in enumerate(alone) if row[rank]), f"other {rank}") for rank in range(12)]
+    graded = {f"need {number}": 1 for number in range(len(needs))}
+    assert need_measures(alone, (3,)) == pytest.approx(oracle(ranking, graded, 3))
 
 
 def test_needs_that_nothing_meets_count_zero_and_no_needs_count_nothing() -> None:
@@ -172,6 +193,15 @@ def test_key_facts_are_counted_once_each_whatever_their_wording() -> None:
 
 def test_a_wording_counts_at_the_beginning_of_a_word_only() -> None:
     assert key_fact_recall("The balance of the ideological task.", [["lan"], ["ask"], ["ideolog"], [" the "]]) == 0.5
+
+
+def test_a_wording_with_a_space_behind_it_is_a_whole_word() -> None:
+    assert key_fact_recall("Land disputes.", [["lan "]]) == 0 and key_fact_recall("So says Lan.", [["lan "]]) == 1
+    assert key_fact_recall("two words", [["two  words"]]) == 1
+
+
+def test_the_digits_of_a_larger_number_are_no_fact() -> None:
+    assert key_fact_recall("3.5 million of 40,000", [["5 million"], ["000"]]) == 0
 
 
 def test_what_does_not_apply_is_none_never_zero() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from assistant.assembly import Assistant
 from assistant.settings import Settings
 from evals.cases import GoldCase, Place, Suite
+from evals.printed import run_with_progress
 from evals.records import Record, Result, Run, describe, differences, read_record, recording, write
 from evals.runner import chosen_cases, run
 from evals.scoring import score_failure
@@ -204,3 +206,62 @@ def test_runs_with_other_settings_differ_and_where_files_lie_does_not_matter(riv
     one = described(suite, settings={"passages": 10, "store": "here"})
     other = described(suite, settings={"passages": 5, "store": "there"}, seed=2)
     assert differences(one, other) == ["seed: 1 in the file, 2 now", "settings.passages: 10 in the file, 5 now"]
+
+
+def test_other_depths_are_another_run(rivers: Path) -> None:
+    suite = load_suite(str(rivers))
+    (told,) = differences(described(suite), described(replace(suite, depths=(2, 7))))
+    assert told == "depths: [1, 5, 10] in the file, [2, 7] now"
+
+
+def test_two_runs_never_write_one_file_and_only_files_are_written(rivers: Path, tmp_path: Path) -> None:
+    told = described(load_suite(str(rivers)))
+    path = tmp_path / "run.jsonl"
+    with (
+        recording(path, told, done=()),
+        pytest.raises(SuiteError, match="another run is writing"),
+        recording(path, told, done=()),
+    ):
+        pass
+    os.mkfifo(tmp_path / "pipe")
+    for odd in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(SuiteError, match="is no regular file"), recording(odd, told, done=()):
+            pass
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "target.jsonl")
+    with recording(tmp_path / "link.jsonl", told, done=[RESULT]):
+        pass
+    assert (tmp_path / "link.jsonl").is_symlink() and len(read_record(tmp_path / "target.jsonl").results) == 1
+
+
+@pytest.mark.parametrize("key, value", [("scores", "none"), ("scores", None), ("answerable", [])])
+def test_a_record_of_other_types_is_told(rivers: Path, tmp_path: Path, key: str, value: object) -> None:
+    path = tmp_path / "run.jsonl"
+    with recording(path, described(load_suite(str(rivers))), done=[RESULT]):
+        pass
+    head, line = path.read_text().splitlines()
+    path.write_text(f"{head}\n{json.dumps({**json.loads(line), key: value})}\n")
+    with pytest.raises(SuiteError, match=rf"run.jsonl is damaged, .*{key}"):
+        read_record(path)
+
+
+def test_a_question_that_failed_is_asked_again(rivers: Path, tmp_path: Path) -> None:
+    suite = load_suite(str(rivers))
+    assistant = Assistant(Settings(corpus=rivers / "corpus.jsonl.gz", store=rivers / "store", retrieval="words"))
+    told, path = described(suite, mode="retrieval"), tmp_path / "run.jsonl"
+    with recording(
+        path, told, done=[replace(RESULT, id=case.id, error="no room" if case.id == "p3" else None) for case in suite.cases]
+    ):
+        pass
+    record = run_with_progress(suite, assistant, suite.cases, told, path, fresh=False, command="")
+    assistant.close()
+    assert [result.id for result in record.results] == [case.id for case in suite.cases]
+    assert [result.id for result in record.results if "nDCG@10" in result.scores] == ["p3"]
+    assert all(result.error is None for result in read_record(path).results)
+
+
+def test_a_question_that_cannot_be_asked_is_shown_when_passages_are_retrieved_only(rivers: Path) -> None:
+    suite = load_suite(str(rivers))
+    assistant = Assistant(Settings(corpus=rivers / "corpus.jsonl.gz", store=rivers / "store", retrieval="words"))
+    (result,) = run(suite, assistant, [replace(suite.cases[0], question="?" * 9)], mode="retrieval")
+    assistant.close()
+    assert result.error is not None and "empty" in result.error and result.scores["nDCG@10"] == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.cases import Place, check_gold, names, spans_of
+from evals.cases import Place, check_gold, names
 from evals.suites import load_suite
 from index.documents import Document, Locator, Voice
 from index.errors import SuiteError
@@ -18,12 +18,20 @@ from tests.evals.suites import CASE, QUESTIONS, RIVERS, gold_folder, json_lines,
     [
         ([CASE, "{not json"], r"gold.jsonl, line 2: not JSON"),
         ([CASE, CASE], r"line 2: the id a stands already in line 1"),
-        ([{"id": "a", "question": "Who?"}], r"line 1: not a gold case \(answerable is missing\)"),
-        ([{**CASE, "answerable": "yes"}], r"line 1: .*answerable must be true or false"),
-        ([{**CASE, "evidnce": []}], r"line 1: .*unknown key evidnce"),
+        ([{"id": "a", "question": "Who?"}], r"line 1: not a gold case \(answerable: field required\)"),
+        ([{**CASE, "answerable": "yes"}], r"line 1: .*answerable: input should be a valid boolean"),
+        ([{**CASE, "evidnce": []}], r"line 1: .*evidnce: is not a key that is known"),
         ([{**CASE, "evidence": [[{"document": "d"}]]}], r"line 1: .*either a locator or a quote"),
-        ([{**CASE, "history": [{"role": "system", "content": "x"}]}], r"line 1: .*user or assistant"),
+        (
+            [{**CASE, "history": [{"role": "system", "content": "x"}]}],
+            r"line 1: .*history.0.role: input should be 'user' or 'assistant'",
+        ),
         (["[1, 2]"], r"line 1: not a gold case"),
+        ([{**CASE, "must_include": ["Oslo"]}], r"line 1: .*must_include.0: input should be a valid list"),
+        ([{**CASE, "must_include": [[""]]}], r"line 1: .*a fact or a wording is empty"),
+        ([{**CASE, "evidence": [[]]}], r"line 1: .*a need names no place"),
+        ([{**CASE, "evidence": [[{"document": "d", "quote": ""}]]}], r"line 1: .*quote: string should have at least 1"),
+        ([{**CASE, "question": None}], r"line 1: .*question: input should be a valid string"),
         ([], r"holds no questions"),
         ([{**CASE, "answerable": False}], r"holds no question that can be answered"),
     ],
@@ -36,12 +44,14 @@ def test_bad_gold_is_told_with_file_and_line(tmp_path: Path, lines: list[object]
 @pytest.mark.parametrize(
     ("toml", "complaint"),
     [
-        ('corpuss = "x"', "there is no key corpuss"),
-        ("title = 3", "title must be a text"),
+        ('corpuss = "x"', "corpuss: is not a key that is known; the keys are title, corpus"),
+        ("title = 3", "title: input should be a valid string"),
         ("depths = [0]", "depths must be whole numbers from 1"),
-        ("measures = [1]", "measures must be names"),
+        ("measures = [1]", r"measures.0: input should be a valid string"),
         ('[gates]\n"R@5" = 7', "gate R@5 must be a number from 0 to 1"),
         ("title =", "suite.toml cannot be read"),
+        ('corpus = "nowhere"', "the corpus .*nowhere of the suite .* does not exist"),
+        ('[settings]\nstore = "x"', "store is no setting of a suite"),
     ],
 )
 def test_a_bad_suite_file_is_told(tmp_path: Path, toml: str, complaint: str) -> None:
@@ -55,7 +65,11 @@ def test_a_bad_suite_file_is_told(tmp_path: Path, toml: str, complaint: str) -> 
         ({**QUESTIONS[0], "evidence": {"r1": [[7]]}}, "line 1: not a gold case"),
         ({**QUESTIONS[0], "evidence": {"r3": [[0]]}}, "line 1: .*r3, of which the corpus tells no sentences"),
         ({**QUESTIONS[0], "relevant": {"r1": "much"}}, "line 1: not a gold case"),
-        ({**QUESTIONS[0], "history": [{"role": "system", "text": "x"}]}, "line 1: .*user or assistant"),
+        ({**QUESTIONS[0], "history": [{"role": "system", "text": "x"}]}, r"line 1: .*history.0.role: input should be"),
+        ({**QUESTIONS[0], "evidence": {"r1": [[-1]]}}, "line 1: not a gold case .*greater than or equal to 0"),
+        ({**QUESTIONS[0], "answers": "Basel"}, "line 1: not a gold case .*answers: input should be a valid list"),
+        ({**QUESTIONS[0], "relevant": {"r1": 10**12}}, "line 1: not a gold case .*less than or equal to 1000"),
+        ({**QUESTIONS[0], "rewrite": ["x"]}, "line 1: not a gold case .*rewrite"),
     ],
 )
 def test_bad_plain_questions_are_told_with_file_and_line(tmp_path: Path, question: object, complaint: str) -> None:
@@ -81,6 +95,19 @@ def test_a_torn_archive_is_told(tmp_path: Path) -> None:
     (plain_folder(tmp_path) / "questions.dev.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SuiteError, match=r"questions.dev.jsonl.gz cannot be read"):
         load_suite(str(tmp_path))
+
+
+def test_line_ends_within_a_question_do_not_cut_it_and_a_mark_of_byte_order_is_passed_over(tmp_path: Path) -> None:
+    gold_folder(tmp_path, json.dumps({**CASE, "question": "Who\u2028is it?"}, ensure_ascii=False))
+    gold = tmp_path / "gold.jsonl"
+    gold.write_bytes(b"\xef\xbb\xbf" + gold.read_bytes())
+    assert load_suite(str(tmp_path)).cases[0].question == "Who\u2028is it?"
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/x", "x" * 300, "a\0b", ""])
+def test_a_name_that_can_be_no_folder_is_told(name: str) -> None:
+    with pytest.raises(SuiteError, match="there is no suite"):
+        load_suite(name)
 
 
 def test_a_folder_that_is_no_suite_is_told(tmp_path: Path) -> None:
@@ -151,10 +178,3 @@ def test_spans_of_whole_documents_are_evidence_where_the_corpus_holds_them(tmp_p
 def test_a_gold_heading_names_its_blocks() -> None:
     assert names("§ Troops", "§ Troops") and names("§ Troops", "§ Troops, ¶2")
     assert not names("§ Troops", "§ Troops in Laos") and not names("¶1", "¶10")
-
-
-def test_a_place_stands_for_characters_of_the_document() -> None:
-    here = document("d", "one two one")
-    assert spans_of(Place("d", quote="one"), here) == [(0, 3), (8, 11)]
-    assert spans_of(Place("d", locator="¶1"), here) == [(0, 11)]
-    assert spans_of(Place("d", span=(4, 7)), here) == ((4, 7),)

@@ -61,6 +61,8 @@ def test_a_packed_corpus_file_is_read_as_well(tmp_path: Path) -> None:
     [
         (['{"id": "a"'], "line 1: not JSON"),
         (["[]"], "line 1: not a JSON object"),
+        ([{"id": "a\ud800", "text": "x"}], "line 1: the id holds characters that are no text"),
+        ([{"id": "a\0b", "text": "x"}], "line 1: the id holds characters that are no text"),
         ([{"id": "a", "text": "x"}, {"text": "x"}], "line 2: id is missing"),
         ([{"id": 7, "text": "x"}], "line 1: id is missing or no text"),
         ([{"id": "a", "text": "x"}, "", {"id": "a", "text": "y"}], "line 3: the id a stands already in line 1"),
@@ -95,3 +97,9 @@ def test_only_changed_lines_of_a_corpus_file_are_read_again(tmp_path: Path, embe
     report = run_build(settings, embedder)
     assert (report.added, report.changed, report.removed, report.embedded) == (("9",), ("3",), ("4",), 2)
     assert len(report.unchanged) == 3
+
+
+def test_half_a_character_in_a_text_is_shown_as_such_and_moves_nothing(tmp_path: Path) -> None:
+    settings = jsonl_settings(tmp_path, {"id": "a", "title": "T\ud83d", "text": "Bread \ud83d is good.", "authors": ["B\udc00"]})
+    document = corpus_sources(settings).by_id["a"].load().document
+    assert document.text == "Bread \ufffd is good." and document.title == "T\ufffd" and document.authors == ("B\ufffd",)
