@@ -266,9 +266,9 @@ def print_comparison(told: Comparison, *, most: int, quiet: bool) -> bool:
         for label, record in (("A", told.first), ("B", told.second)):
             settings = ", ".join(f"{key}={value}" for key, value in record.run.changed.items()) or "the suite's settings"
             out.print(Text(inert(f"{label}: {record.path.name}: {settings}; {record.run.started}")), soft_wrap=True)
-        for line in differences(told.first.run, told.second.run):
+        for line in differences(told.first.run, told.second.run, names=("in A", "in B")):
             if not line.startswith(_TOLD_ELSEWHERE):
-                out.print(Text(inert(shortened(line, 150)), "dim"), soft_wrap=True)
+                out.print(Text(inert(line), "dim"), soft_wrap=True)
         for label, count in (("A", told.only_first), ("B", told.only_second)):
             if count:
                 out.print(Text(f"{count} questions only {label} asked are left out."))

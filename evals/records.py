@@ -145,11 +145,11 @@ def describe(
     )
 
 
-def differences(recorded: Run, wanted: Run) -> list[str]:
-    """What keeps a run from being gone on with, one line each. Where the files lie does not matter."""
-    one, other = (_comparable(run) for run in (recorded, wanted))
+def differences(first: Run, second: Run, *, names: tuple[str, str] = ("in the file", "now")) -> list[str]:
+    """What keeps two runs from being one, a line each. Where the files lie does not matter."""
+    one, other = (_comparable(run) for run in (first, second))
     return [
-        f"{key}: {json.dumps(one.get(key))} in the file, {json.dumps(other.get(key))} now"
+        f"{key}: {json.dumps(one.get(key))} {names[0]}, {json.dumps(other.get(key))} {names[1]}"
         for key in sorted({*one, *other})
         if one.get(key) != other.get(key)
     ]
