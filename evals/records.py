@@ -239,7 +239,11 @@ def recording(path: Path, run: Run, *, done: Sequence[Result]) -> Iterator[TextI
     except OSError as error:
         raise SuiteError(f"{path} cannot be written ({error.strerror or error}).") from error
     finally:
-        lock.release()
+        if lock.is_locked:
+            # While it is still held: whoever comes next makes and locks a file of its own.
+            with suppress(OSError):
+                Path(lock.lock_file).unlink()
+            lock.release()
 
 
 def write(file: TextIO, result: Result) -> None:

@@ -223,6 +223,7 @@ def test_two_runs_never_write_one_file_and_only_files_are_written(rivers: Path, 
         recording(path, told, done=()),
     ):
         pass
+    assert [each.name for each in tmp_path.iterdir()] == ["run.jsonl"]
     os.mkfifo(tmp_path / "pipe")
     for odd in (tmp_path / "pipe", tmp_path):
         with pytest.raises(SuiteError, match="is no regular file"), recording(odd, told, done=()):
