@@ -184,7 +184,10 @@ class ChatApp(App[None]):
 
     @on(StateChanged)
     def show_state(self, message: StateChanged) -> None:
-        state = self.query_one("#state", Static)
+        state = next(iter(self.query("#state").results(Static)), None)
+        if state is None:
+            # The chat is closing: its widgets are gone, a last word of a background thread is not.
+            return
         sign = "✗" if message.failed else "●" if message.ready else "○"
         state.update(Content(f"{sign} Alliance Assistant · {one_line(message.words)}"))
         state.set_class(message.failed, "failed")
@@ -252,9 +255,14 @@ class ChatApp(App[None]):
         except Exception as error:  # noqa: BLE001 - a worker's fault must be seen, not end the app
             self.post_message(AnswerEvent(number, f"a fault of the program: {type(error).__name__}: {error}"))
 
+    def _turn(self, number: int) -> Turn | None:
+        """None for a turn that was cleared away, and when the chat is closing."""
+        transcript = next(iter(self.query(Transcript)), None)
+        return None if transcript is None else transcript.turn(number)
+
     @on(Understood)
     def show_understood(self, message: Understood) -> None:
-        turn = self.query_one(Transcript).turn(message.number)
+        turn = self._turn(message.number)
         if turn is not None:
             turn.understood(message.standalone_question)
 
@@ -263,7 +271,7 @@ class ChatApp(App[None]):
         if not isinstance(message.event, Delta) and self._answering == message.number:
             self._answering = None
             self._next()
-        turn = self.query_one(Transcript).turn(message.number)
+        turn = self._turn(message.number)
         if turn is None:
             return
         if isinstance(message.event, Delta):

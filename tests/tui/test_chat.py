@@ -14,7 +14,7 @@ from assistant.answering.answers import Citation
 from assistant.inert import inert
 from assistant.tui.app import ChatApp
 from assistant.tui.help_screen import HelpScreen
-from assistant.tui.messages import Place
+from assistant.tui.messages import AnswerEvent, Place, StateChanged, Understood
 from assistant.tui.question_input import QuestionInput
 from assistant.tui.source_screen import SourceScreen
 from assistant.tui.sources_pane import SourcesPane
@@ -191,6 +191,16 @@ async def test_a_paste_of_several_lines_is_taken_whole(app: ChatApp) -> None:
     async with app.run_test(size=USUAL) as pilot:
         app.post_message(Paste("Who is\nKhang Vu?\n"))
         await until(pilot, lambda: app.query_one(QuestionInput).value == "Who is Khang Vu?", "the paste")
+
+
+async def test_a_last_word_from_the_background_is_harmless_when_the_chat_closes(app: ChatApp) -> None:
+    async with app.run_test(size=USUAL) as pilot:
+        await app.query("#state").remove()
+        await app.query(Transcript).remove()
+        for late in (StateChanged("late", ready=True), Understood(1, "late"), AnswerEvent(1, "late")):
+            app.post_message(late)
+        await pilot.pause()
+        assert app.is_running
 
 
 async def test_the_index_is_built_behind_the_first_frame_and_f5_takes_in_changes(corpus: Path, tmp_path: Path) -> None:
