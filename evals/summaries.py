@@ -162,7 +162,8 @@ def risks(results: Sequence[Result], quality: str) -> tuple[Floats, ...]:
     judged = [
         result
         for result in results
-        if result.confidence is not None
+        if result.tests_abstention
+        and result.confidence is not None
         and result.if_answered is not None
         and (not result.answerable or quality in result.if_answered)
     ]
