@@ -14,7 +14,7 @@ from assistant.retrieval.rerankers import SentenceReranker
 from assistant.retrieval.retriever import Retriever
 from assistant.settings import Settings
 from index.build import Plan, Progress, Report, build, compare, corpus_sources, known_failures
-from index.embedders import Embedder, RememberingEmbedder, SentenceTransformerEmbedder
+from index.embedders import Embedder, RememberingEmbedder, embedder_for
 from index.errors import CorpusError, StoreMissing
 from index.store import LocalStore
 
@@ -27,7 +27,7 @@ class Assistant:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._embedder: Embedder = SentenceTransformerEmbedder(settings.model)
+        self._embedder: Embedder = embedder_for(settings.for_index())
         self.store = LocalStore(settings.for_index().store)
         remembering = RememberingEmbedder(self._embedder)
         self._retriever = Retriever(self.store, self._embedder, SentenceReranker(remembering), stages=settings.retrieval)
@@ -85,7 +85,7 @@ class Assistant:
 
 
 def build_index(settings: Settings, *, rebuild: bool = False) -> Iterator[Plan | Progress | Report]:
-    return build(settings.for_index(), SentenceTransformerEmbedder(settings.model), rebuild=rebuild)
+    return build(settings.for_index(), embedder_for(settings.for_index()), rebuild=rebuild)
 
 
 def is_built(settings: Settings) -> bool:

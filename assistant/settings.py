@@ -12,16 +12,16 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import index
-from index.embedders import BUNDLED
 from index.errors import SettingsError
 from index.loaders.jsonl import is_jsonl
+from index.models import BUNDLED
 from index.settings import IndexSettings
 
 _APP = "alliance-assistant"
 _FILE = "assistant.toml"
 _PREFIX = "ASSISTANT_"
 DEBUG = "ASSISTANT_DEBUG"
-_FOLDERS = ("corpus", "store", "evals")
+_FOLDERS = ("corpus", "store", "evals", "exports")
 _HOME = Path(index.__file__).resolve().parent.parent
 BUNDLED_CORPUS = _HOME / "corpus"
 
@@ -37,6 +37,12 @@ class Settings(BaseModel):
     """Folder of built files; beside the corpus unless told otherwise."""
     model: str = BUNDLED
     """The bundled embedding model, or the folder of another sentence-transformers model."""
+    precision: Literal["exact", "fast"] = "exact"
+    """How it computes: as the model was made, or in 8-bit integers, which is faster and a little less exact."""
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    """Where it computes; anything but the processor loads torch at each start."""
+    exports: Path | None = None
+    """Folder of models made ready for this machine; the user's cache folder unless told otherwise."""
     chunk_tokens: int = Field(default=200, ge=32, le=2000)
     """Size of a chunk to aim at, in tokens of the embedding model."""
     max_file_mb: int = Field(default=20, ge=1, le=1000)
@@ -79,6 +85,9 @@ class Settings(BaseModel):
             added=added,
             store=self.store.expanduser() if self.store else store,
             model=self.model,
+            precision=self.precision,
+            device=self.device,
+            exports=self.exports.expanduser() if self.exports else None,
             chunk_tokens=self.chunk_tokens,
             max_file_bytes=self.max_file_mb * 1_000_000,
         )

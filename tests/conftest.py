@@ -12,7 +12,7 @@ import pytest
 from assistant.assembly import Assistant
 from assistant.settings import Settings
 from index.build import Report, build
-from index.embedders import Embedder, SentenceTransformerEmbedder
+from index.embedders import Embedder, LocalEmbedder
 from index.settings import IndexSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,9 +43,9 @@ BREAD = "Rye bread needs a sour starter.\n\nThe oven must reach 250 degrees befo
 
 
 @pytest.fixture(scope="session")
-def embedder() -> SentenceTransformerEmbedder:
+def embedder() -> LocalEmbedder:
     """The real bundled model, loaded once."""
-    return SentenceTransformerEmbedder()
+    return LocalEmbedder()
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def run_build(settings: IndexSettings, embedder: Embedder, **options: bool) -> R
 
 
 @pytest.fixture(scope="session")
-def debate_store(tmp_path_factory: pytest.TempPathFactory, embedder: SentenceTransformerEmbedder) -> Path:
+def debate_store(tmp_path_factory: pytest.TempPathFactory, embedder: LocalEmbedder) -> Path:
     """The store of the corpus that ships, built once for all tests."""
     store = tmp_path_factory.mktemp("debate") / "store"
     corpus = ROOT / "corpus"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from evals.records import read_record
-from index.embedders import SentenceTransformerEmbedder
+from index.embedders import LocalEmbedder
 from index.settings import IndexSettings
 from tests.conftest import Command, run_build
 from tests.evals.suites import QUESTIONS, plain_folder
@@ -22,7 +22,7 @@ WORDS = ("--retrieval", "--set", "retrieval=words")
 
 
 @pytest.fixture(scope="module")
-def rivers(tmp_path_factory: pytest.TempPathFactory, embedder: SentenceTransformerEmbedder) -> Path:
+def rivers(tmp_path_factory: pytest.TempPathFactory, embedder: LocalEmbedder) -> Path:
     folder = plain_folder(
         tmp_path_factory.mktemp("suites") / "rivers",
         [

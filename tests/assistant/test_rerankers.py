@@ -8,7 +8,7 @@ from assistant.retrieval.passages import Passage
 from assistant.retrieval.rerankers import SentenceReranker
 from index.chunks import Chunk
 from index.documents import Voice
-from index.embedders import RememberingEmbedder, SentenceTransformerEmbedder, Vectors
+from index.embedders import RememberingEmbedder, LocalEmbedder, Vectors
 
 
 def passage(number: int, text: str) -> Passage:
@@ -16,7 +16,7 @@ def passage(number: int, text: str) -> Passage:
     return Passage(chunk, 1 / (60 + number), {"dense": number})
 
 
-def test_re_ranking_raises_the_passage_whose_one_sentence_answers(embedder: SentenceTransformerEmbedder) -> None:
+def test_re_ranking_raises_the_passage_whose_one_sentence_answers(embedder: LocalEmbedder) -> None:
     filler = "Bread needs salt. Ovens are hot. Loaves rise in the morning. "
     passages = [
         passage(1, filler),
@@ -29,7 +29,7 @@ def test_re_ranking_raises_the_passage_whose_one_sentence_answers(embedder: Sent
     assert [each.score for each in ranked] == sorted((each.score for each in ranked), reverse=True)
 
 
-def test_re_ranking_keeps_the_order_below_its_depth_and_bears_none_at_all(embedder: SentenceTransformerEmbedder) -> None:
+def test_re_ranking_keeps_the_order_below_its_depth_and_bears_none_at_all(embedder: LocalEmbedder) -> None:
     many = [passage(number, f"Sentence number {number}.") for number in range(1, 36)]
     (question,) = embedder.embed(["Which number?"])
     ranked = SentenceReranker(embedder).rerank(question, many)
@@ -37,10 +37,10 @@ def test_re_ranking_keeps_the_order_below_its_depth_and_bears_none_at_all(embedd
     assert SentenceReranker(embedder).rerank(question, []) == []
 
 
-def test_remembered_vectors_are_those_of_the_model_and_the_oldest_go_first(embedder: SentenceTransformerEmbedder) -> None:
+def test_remembered_vectors_are_those_of_the_model_and_the_oldest_go_first(embedder: LocalEmbedder) -> None:
     asked: list[str] = []
 
-    class Counting(SentenceTransformerEmbedder):
+    class Counting(LocalEmbedder):
         def embed(self, texts: Sequence[str]) -> Vectors:
             asked.extend(texts)
             return embedder.embed(texts)

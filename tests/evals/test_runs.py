@@ -20,7 +20,7 @@ from evals.runner import chosen_cases, run
 from evals.scoring import score_failure
 from evals.suites import load_suite
 from evals.summaries import summarise
-from index.embedders import SentenceTransformerEmbedder
+from index.embedders import LocalEmbedder
 from index.errors import SuiteError
 from index.settings import IndexSettings
 from tests.conftest import run_build
@@ -28,7 +28,7 @@ from tests.evals.suites import plain_folder
 
 
 @pytest.fixture(scope="module")
-def rivers(tmp_path_factory: pytest.TempPathFactory, embedder: SentenceTransformerEmbedder) -> Path:
+def rivers(tmp_path_factory: pytest.TempPathFactory, embedder: LocalEmbedder) -> Path:
     folder = plain_folder(tmp_path_factory.mktemp("suites") / "rivers")
     corpus = folder / "corpus.jsonl.gz"
     run_build(IndexSettings(corpus=corpus, added=folder / "added", store=folder / "store"), embedder)

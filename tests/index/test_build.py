@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from index.build import Plan, build, build_lock
-from index.embedders import SentenceTransformerEmbedder
+from index.embedders import LocalEmbedder
 from index.errors import CorpusError, StoreBusy, StoreError, StoreMismatch, StoreMissing
 from index.health import examine
 from index.settings import IndexSettings
@@ -20,7 +20,7 @@ from index.store import LocalStore
 from tests.conftest import BREAD, ROOT, run_build
 
 
-def found(settings: IndexSettings, embedder: SentenceTransformerEmbedder, question: str) -> list[str]:
+def found(settings: IndexSettings, embedder: LocalEmbedder, question: str) -> list[str]:
     """Texts found by both searches, best first, without doubles."""
     store = LocalStore(settings.store)
     hits = [*store.lexical(question, 5), *store.dense(embedder.embed([question])[0], 5)]
@@ -29,22 +29,22 @@ def found(settings: IndexSettings, embedder: SentenceTransformerEmbedder, questi
     return list(dict.fromkeys(chunks[hit.key].text for hit in hits))
 
 
-def test_the_first_build_tells_what_it_added(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+def test_the_first_build_tells_what_it_added(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     report = run_build(settings, embedder)
     assert (report.added, report.changed, report.removed, report.failed) == (("bread.txt", "rivers.md"), (), (), ())
     assert report.embedded == 4
     assert "sour starter" in found(settings, embedder, "What does rye bread need?")[0]
 
 
-def test_a_second_build_embeds_nothing_and_loads_no_model(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+def test_a_second_build_embeds_nothing_and_loads_no_model(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     run_build(settings, embedder)
-    fresh = SentenceTransformerEmbedder()
+    fresh = LocalEmbedder()
     report = run_build(settings, fresh)
     assert (report.embedded, report.unchanged) == (0, ("bread.txt", "rivers.md"))
     assert fresh._model is None
 
 
-def test_one_changed_file_costs_that_file(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+def test_one_changed_file_costs_that_file(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     run_build(settings, embedder)
     (settings.corpus / "bread.txt").write_text(BREAD + "\nSpelt is an old grain.\n", encoding="utf-8")
     (settings.corpus / "new.md").write_text("# Salt\n\nSalt keeps bread fresh.", encoding="utf-8")
@@ -54,7 +54,7 @@ def test_one_changed_file_costs_that_file(settings: IndexSettings, embedder: Sen
     assert any("Spelt" in text for text in found(settings, embedder, "spelt grain"))
 
 
-def test_touching_a_file_changes_nothing(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+def test_touching_a_file_changes_nothing(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     run_build(settings, embedder)
     os.utime(settings.corpus / "bread.txt", (1, 1))
     report = run_build(settings, embedder)
@@ -62,7 +62,7 @@ def test_touching_a_file_changes_nothing(settings: IndexSettings, embedder: Sent
 
 
 def test_a_renamed_and_a_reverted_file_are_not_embedded_again(
-    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+    settings: IndexSettings, embedder: LocalEmbedder
 ) -> None:
     run_build(settings, embedder)
     (settings.corpus / "rivers.md").rename(settings.corpus / "streams.md")
@@ -74,7 +74,7 @@ def test_a_renamed_and_a_reverted_file_are_not_embedded_again(
     assert run_build(settings, embedder).embedded == 0
 
 
-def test_a_removed_file_is_found_no_more(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+def test_a_removed_file_is_found_no_more(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     run_build(settings, embedder)
     (settings.corpus / "bread.txt").unlink()
     assert run_build(settings, embedder).removed == ("bread.txt",)
@@ -82,7 +82,7 @@ def test_a_removed_file_is_found_no_more(settings: IndexSettings, embedder: Sent
 
 
 def test_one_bad_file_is_reported_and_the_others_are_indexed(
-    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+    settings: IndexSettings, embedder: LocalEmbedder
 ) -> None:
     (settings.corpus / "binary.txt").write_bytes(b"\0\1\2")
     (settings.corpus / "big.txt").write_bytes(b"word " * 300_000)
@@ -93,7 +93,7 @@ def test_one_bad_file_is_reported_and_the_others_are_indexed(
     assert any("no sentences" in sentence for sentence in report.warnings)
 
 
-def test_a_file_that_turns_bad_keeps_its_last_good_state(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+def test_a_file_that_turns_bad_keeps_its_last_good_state(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     run_build(settings, embedder)
     (settings.corpus / "bread.txt").write_bytes(b"\0broken")
     report = run_build(settings, embedder)
@@ -101,7 +101,7 @@ def test_a_file_that_turns_bad_keeps_its_last_good_state(settings: IndexSettings
     assert any("sour starter" in text for text in found(settings, embedder, "rye bread starter"))
 
 
-def test_an_empty_corpus_builds_an_empty_store(tmp_path: Path, embedder: SentenceTransformerEmbedder) -> None:
+def test_an_empty_corpus_builds_an_empty_store(tmp_path: Path, embedder: LocalEmbedder) -> None:
     (tmp_path / "none").mkdir()
     settings = IndexSettings(tmp_path / "none", tmp_path / "none/added", tmp_path / "store")
     assert run_build(settings, embedder).added == ()
@@ -109,7 +109,7 @@ def test_an_empty_corpus_builds_an_empty_store(tmp_path: Path, embedder: Sentenc
 
 
 def test_hidden_files_and_links_out_of_the_corpus_are_passed_over(
-    settings: IndexSettings, embedder: SentenceTransformerEmbedder, tmp_path: Path
+    settings: IndexSettings, embedder: LocalEmbedder, tmp_path: Path
 ) -> None:
     (tmp_path / "secret.txt").write_text("A secret outside.", encoding="utf-8")
     (settings.corpus / "link.txt").symlink_to(tmp_path / "secret.txt")
@@ -120,7 +120,7 @@ def test_hidden_files_and_links_out_of_the_corpus_are_passed_over(
 
 
 def test_another_chunk_size_is_a_planned_rebuild_never_a_mixture(
-    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+    settings: IndexSettings, embedder: LocalEmbedder
 ) -> None:
     run_build(settings, embedder)
     other = replace(settings, chunk_tokens=40)
@@ -132,7 +132,7 @@ def test_another_chunk_size_is_a_planned_rebuild_never_a_mixture(
 
 
 def test_a_rebuild_that_is_cut_short_is_gone_on_with_never_taken_for_the_whole(
-    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+    settings: IndexSettings, embedder: LocalEmbedder
 ) -> None:
     for number in range(40):
         (settings.corpus / f"p{number:02}.txt").write_text(
@@ -157,7 +157,7 @@ def test_a_rebuild_that_is_cut_short_is_gone_on_with_never_taken_for_the_whole(
 
 
 def test_a_folder_that_cannot_be_looked_into_loses_nothing(
-    settings: IndexSettings, embedder: SentenceTransformerEmbedder, monkeypatch: pytest.MonkeyPatch
+    settings: IndexSettings, embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (settings.corpus / "sub").mkdir()
     (settings.corpus / "sub/s.txt").write_text("Salmon climb the ladder.", encoding="utf-8")
@@ -177,7 +177,7 @@ def test_a_folder_that_cannot_be_looked_into_loses_nothing(
     assert any(sentence.startswith("loop.txt: cannot be looked at") for sentence in report.failed)
 
 
-def test_a_locked_or_foreign_ledger_is_not_set_aside(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+def test_a_locked_or_foreign_ledger_is_not_set_aside(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     import sqlite3
 
     settings.store.mkdir()
@@ -189,7 +189,7 @@ def test_a_locked_or_foreign_ledger_is_not_set_aside(settings: IndexSettings, em
 
 
 def test_a_file_that_cannot_be_read_is_not_told_as_drift_until_it_changes(
-    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+    settings: IndexSettings, embedder: LocalEmbedder
 ) -> None:
     (settings.corpus / "binary.txt").write_bytes(b"\0\1")
     run_build(settings, embedder)
@@ -200,7 +200,7 @@ def test_a_file_that_cannot_be_read_is_not_told_as_drift_until_it_changes(
 
 
 def test_a_damaged_ledger_is_refused_then_rebuilt_and_set_aside(
-    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+    settings: IndexSettings, embedder: LocalEmbedder
 ) -> None:
     run_build(settings, embedder)
     ledger = settings.store / "ledger.db"
@@ -222,19 +222,19 @@ def test_a_store_that_is_missing_or_another_programs_is_told(tmp_path: Path) -> 
         LocalStore(tmp_path)
 
 
-def test_two_builders_do_not_meet(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+def test_two_builders_do_not_meet(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     with build_lock(settings.store), pytest.raises(StoreBusy, match="another process"):
         run_build(settings, embedder)
     assert run_build(settings, embedder).embedded == 4
 
 
-def test_a_missing_corpus_is_told(tmp_path: Path, embedder: SentenceTransformerEmbedder) -> None:
+def test_a_missing_corpus_is_told(tmp_path: Path, embedder: LocalEmbedder) -> None:
     with pytest.raises(CorpusError, match="--corpus"):
         run_build(IndexSettings(tmp_path / "no", tmp_path / "no/added", tmp_path / "store"), embedder)
 
 
 def test_a_build_left_in_the_middle_keeps_whole_documents_and_goes_on(
-    settings: IndexSettings, embedder: SentenceTransformerEmbedder
+    settings: IndexSettings, embedder: LocalEmbedder
 ) -> None:
     for number in range(30):
         (settings.corpus / f"p{number:02}.txt").write_text(
@@ -258,7 +258,7 @@ def test_a_build_left_in_the_middle_keeps_whole_documents_and_goes_on(
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_ctrl_c_and_kill_leave_a_store_that_works(
-    how: signal.Signals, settings: IndexSettings, embedder: SentenceTransformerEmbedder
+    how: signal.Signals, settings: IndexSettings, embedder: LocalEmbedder
 ) -> None:
     for number in range(200):
         (settings.corpus / f"p{number:03}.txt").write_text(
@@ -303,7 +303,7 @@ def documents_in(folder: Path) -> int:
         store.close()
 
 
-def test_doctor_tells_drift_and_damage(settings: IndexSettings, embedder: SentenceTransformerEmbedder) -> None:
+def test_doctor_tells_drift_and_damage(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     def states() -> dict[str, tuple[str, str]]:
         return {finding.subject: (finding.state, finding.words) for finding in examine(settings)}
 

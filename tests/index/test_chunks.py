@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from index.chunks import chunk_document
 from index.documents import Document
-from index.embedders import SentenceTransformerEmbedder
+from index.embedders import LocalEmbedder
 from index.loaders.markdown import load_markdown
 from index.loaders.text import load_text
 from index.sentences import sentence_spans
@@ -40,7 +40,7 @@ documents = st.lists(st.lists(words, min_size=1, max_size=60).map(lambda each: "
 @given(documents)
 @settings(max_examples=60, deadline=None)
 def test_chunks_hold_every_sentence_at_its_place_within_the_limit(text: str) -> None:
-    embedder = SentenceTransformerEmbedder()
+    embedder = LocalEmbedder()
     document = load_text("a.txt", text, "d")
     chunks = chunk_document(document, embedder.count_tokens, budget=50, limit=80)
     for chunk in chunks:
@@ -63,7 +63,7 @@ def test_chunks_hold_every_sentence_at_its_place_within_the_limit(text: str) -> 
 )
 @pytest.mark.parametrize("loader", [load_text, load_markdown])
 def test_what_stands_between_sentences_counts_too(text: str, loader: Callable[[str, str, str], Document]) -> None:
-    embedder = SentenceTransformerEmbedder()
+    embedder = LocalEmbedder()
     for chunk in chunk_document(loader("a", text, "d"), embedder.count_tokens, budget=200, limit=256):
         assert embedder.count_tokens([chunk.text])[0] + 2 <= 256
         assert chunk.tokens >= embedder.count_tokens([chunk.text])[0]

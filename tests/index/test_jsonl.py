@@ -11,7 +11,7 @@ import pytest
 
 from index.build import corpus_sources
 from index.documents import Voice
-from index.embedders import SentenceTransformerEmbedder
+from index.embedders import LocalEmbedder
 from index.errors import CorpusError
 from index.settings import IndexSettings
 from index.voices import voice_at
@@ -89,7 +89,7 @@ def test_the_turns_of_a_transcript_have_their_speakers_voices(tmp_path: Path) ->
     assert voice_at(document, document.locators[1]) == Voice("Ada Moreno")
 
 
-def test_only_changed_lines_of_a_corpus_file_are_read_again(tmp_path: Path, embedder: SentenceTransformerEmbedder) -> None:
+def test_only_changed_lines_of_a_corpus_file_are_read_again(tmp_path: Path, embedder: LocalEmbedder) -> None:
     lines = [{"id": str(number), "text": f"The number {number} is here."} for number in range(5)]
     settings = jsonl_settings(tmp_path, *lines)
     assert len(run_build(settings, embedder).added) == 5
