@@ -25,9 +25,10 @@ class Assistant:
     Raises StoreMissing, StoreMismatch, StoreError or ModelError.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, embedder: Embedder | None = None) -> None:
+        """embedder: one that is being loaded already."""
         self._settings = settings
-        self._embedder: Embedder = embedder_for(settings.for_index())
+        self._embedder = embedder or embedder_for(settings.for_index())
         self.store = LocalStore(settings.for_index().store)
         remembering = RememberingEmbedder(self._embedder)
         self._retriever = Retriever(self.store, self._embedder, SentenceReranker(remembering), stages=settings.retrieval)
@@ -36,9 +37,9 @@ class Assistant:
 
     def warm(self, *, reading: bool = True) -> None:
         """reading: False when passages are only searched for, which may need no model."""
+        self.store.warm()
         if reading or self._settings.retrieval != "words":
             self._embedder.embed(["warm"])
-        self.store.term_weights("warm")
 
     @property
     def fingerprint(self) -> str:

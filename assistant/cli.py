@@ -69,9 +69,7 @@ def chat(
     from assistant.tui.app import ChatApp
 
     ChatApp({"corpus": corpus, "store": store}).run()
-    # A model that is still loading would hold the shell for seconds; nothing is open that could be lost.
-    sys.stdout.flush()
-    os._exit(0)
+    _leave()
 
 
 @app.command()
@@ -97,6 +95,17 @@ def ask(
     * `assistant ask "How many Vietnamese troops were in Laos?"`
     * `assistant ask "What is promised on the border?" --corpus ~/treaties --json`
     """
+    from index.runtime import import_ahead
+
+    import_ahead()
+
+    from index.embedders import embedder_for
+
+    settings = _settings(context, corpus, store)
+    embedder = embedder_for(settings.for_index())
+    # The model loads while the rest of the program is imported.
+    embedder.preload()
+
     from assistant.answering.answers import Finished
     from assistant.answering.contract import answer_as_json
     from assistant.answering.conversation import check_question
@@ -105,7 +114,8 @@ def ask(
 
     question = check_question(sys.stdin.read() if question == "-" else question)
     turns = _history(history)
-    assistant = open_assistant(_settings(context, corpus, store))
+    assistant = open_assistant(settings, embedder=embedder)
+    assistant.warm()
     tell_drift(assistant)
     events = assistant.converse(turns).ask(question)
     answer = next(event.answer for event in events if isinstance(event, Finished))
@@ -113,6 +123,7 @@ def ask(
         typer.echo(json.dumps(answer_as_json(answer), indent=2))
     else:
         print_answer(answer)
+    _leave()
 
 
 @app.command("index")
@@ -187,6 +198,13 @@ def doctor(context: typer.Context, corpus: Corpus = None, store: Store = None) -
         typer.echo(inert(f"{finding.state:5} {finding.subject:11} {finding.words}"))
     if bad:
         raise typer.Exit(1)
+
+
+def _leave() -> None:
+    """Ends the process at once: taking down a model, or one still loading, would hold the shell; nothing open can be lost."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _settings(context: typer.Context, corpus: Path | None, store: Path | None) -> Settings:

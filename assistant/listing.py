@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from assistant.inert import inert
@@ -18,6 +16,8 @@ from index.ledger import DocumentRow
 
 def show_build(events: Iterable[Plan | BuildProgress | Report], *, quiet: bool) -> Report | None:
     """Runs a build with a progress bar. quiet: only troubles are told, on stderr, besides the bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     report: Report | None = None
     with Progress(
@@ -66,6 +66,8 @@ def _print_report(report: Report) -> None:
 
 
 def print_sources(rows: list[DocumentRow]) -> None:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("document", overflow="fold", ratio=1)
     table.add_column("kind", no_wrap=True)

@@ -8,13 +8,17 @@ from assistant.assembly import Assistant, build_index, is_built
 from assistant.inert import inert
 from assistant.listing import drift_lines, show_build
 from assistant.settings import Settings
+from index.embedders import Embedder
 
 
-def open_assistant(settings: Settings, *, up_to_date: bool = False) -> Assistant:
-    """up_to_date: also takes in what changed since the index was built. Raises AssistantError."""
+def open_assistant(settings: Settings, *, up_to_date: bool = False, embedder: Embedder | None = None) -> Assistant:
+    """up_to_date: also takes in what changed since the index was built. embedder: one that is being loaded already.
+
+    Raises AssistantError.
+    """
     if up_to_date or not is_built(settings):
         bring_up_to_date(settings, quiet=True)
-    assistant = Assistant(settings)
+    assistant = Assistant(settings, embedder)
     assistant.check_not_empty()
     return assistant
 

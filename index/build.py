@@ -12,8 +12,6 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from index.chunks import Chunk, chunk_document, embedding_key
 from index.documents import Document
 from index.embedders import Embedder
@@ -24,7 +22,6 @@ from index.loaders.jsonl import is_jsonl, line_stamp, load_line, parse_line, rea
 from index.loaders.registry import Loaded, is_supported, load
 from index.settings import IndexSettings
 from index.store import LocalStore, built_with
-from index.tokens import count_tokens
 
 ADDED = "added"
 _EMBED_AT_ONCE = 64
@@ -190,6 +187,8 @@ def _stamp(path: Path) -> tuple[int, int]:
 @contextmanager
 def build_lock(store: Path) -> Iterator[None]:
     """One builder at a time. The lock dies with its process. Raises StoreBusy or StoreError."""
+    from filelock import FileLock, Timeout
+
     try:
         store.mkdir(parents=True, exist_ok=True)
         lock = FileLock(store / "lock", timeout=0)
@@ -347,6 +346,8 @@ class _Build:
             self.store.ledger.put_vectors(fingerprint, dict(zip(keys, vectors, strict=True)))
             self.embedded += len(keys)
             yield Progress("embedding", self.embedded, self.expected)
+        from index.tokens import count_tokens
+
         for each in waiting:
             document = each.document
             vector_keys = [embedding_key(chunk.text) for chunk in each.chunks]

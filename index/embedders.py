@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from index.errors import ModelError
-from index.exported import CompiledModel, Exported, Precision
+from index.exported import Exported, Precision, load_exported
 from index.models import BUNDLED, find_model
 from index.settings import IndexSettings
 
@@ -113,6 +114,18 @@ class LocalEmbedder:
         )
         return np.ascontiguousarray(vectors, dtype=np.float32)
 
+    def preload(self) -> None:
+        """Begins to load in the background, if that takes no export: the first embedding then waits for the rest only."""
+
+        def load() -> None:
+            # What fails here fails again, and is told, when it is needed.
+            with suppress(ModelError), self._loading:
+                if self._compiled is None and self._reference is None:
+                    self._load()
+
+        if self._exported is not None and self.is_prepared:
+            Thread(target=load, name="loading the model", daemon=True).start()
+
     def _shape(self) -> tuple[int, int]:
         """(dimensions, tokens it reads)."""
         if self._exported is not None:
@@ -133,7 +146,7 @@ class LocalEmbedder:
                 manifest = self._exported.manifest()
                 if manifest.refused:
                     raise ModelError(f"{self._model.name} is not used through OpenVINO: {manifest.refused}.")
-                self._compiled = CompiledModel(self._exported.verified(), manifest)
+                self._compiled = load_exported(self._exported)
                 return
             except ModelError as error:
                 if self._precision == "fast":
@@ -160,9 +173,7 @@ class LocalEmbedder:
 
 def embedder_for(settings: IndexSettings) -> LocalEmbedder:
     """Raises ModelError."""
-    return LocalEmbedder(
-        settings.model, precision=settings.precision, device=settings.device, exports=settings.exports
-    )
+    return LocalEmbedder(settings.model, precision=settings.precision, device=settings.device, exports=settings.exports)
 
 
 def default_exports() -> Path:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -25,15 +26,16 @@ from numpy.typing import NDArray
 
 from index.errors import ModelError
 from index.models import Model, sha256
+from index.runtime import runtime
 
 Precision = Literal["exact", "fast"]
 
-FILES = ("model.xml", "model.bin", "tokenizer.json")
+NETWORK, WEIGHTS, TOKENIZER = "model.xml", "model.bin", "tokenizer.json"
 MANIFEST = "manifest.json"
 _FORMAT = 1
-# Texts are padded to a multiple of this, so that few shapes are compiled; a text is always padded to the same length,
-# so that its vector does not depend on what it is embedded with.
-_LENGTH_STEP = 8
+# Texts are padded to a multiple of a step, so that few shapes are compiled; a text is always padded to the same length,
+# so that its vector does not depend on what it is embedded with. Sentences are short and waited for: fewer shapes still.
+_STEP, _SHORT_STEP, _SHORT = 8, 16, 64
 _TOKENS_AT_ONCE = 1536
 _MOST_STREAMS = 16
 
@@ -59,14 +61,6 @@ class Manifest:
     """Why the export is not used; None when it is sound."""
 
 
-def runtime() -> Any:
-    """The openvino package without its conversion tools, which report to their maker when they are imported."""
-    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
-
-
 class Exported:
     """The export of one model at one precision in the folder of exports. Made at first need, by a process of its own."""
 
@@ -87,9 +81,8 @@ class Exported:
                 )
             except (OSError, ValueError, KeyError, TypeError):
                 return None
-            if manifest.stamp != self._model.stamp():
-                if manifest.weights != self._model.digest():
-                    return None
+            if manifest.stamp != self._model.stamp() and manifest.weights != self._model.digest():
+                return None
             self._manifest = manifest
         return self._manifest
 
@@ -106,16 +99,19 @@ class Exported:
     def verified(self) -> Path:
         """The folder, its files as the manifest names them; made again where they are not. Raises ModelError."""
         for attempt in (1, 2):
-            files = self.manifest().files
-            try:
-                if all(sha256(self.folder / name) == files[name] for name in FILES):
-                    return self.folder
-            except (ModelError, KeyError):
-                pass
+            self.manifest()
+            if all(self.holds(name) for name in (NETWORK, WEIGHTS, TOKENIZER)):
+                return self.folder
             if attempt == 1:
                 shutil.rmtree(self.folder, ignore_errors=True)
                 self._manifest = None
         raise ModelError(f"the export of {self._model.name} in {self.folder} is damaged again and again; check the disk.")
+
+    def holds(self, name: str) -> bool:
+        """Whether a file is as the manifest says."""
+        with suppress(ModelError):
+            return sha256(self.folder / name) == self.manifest().files.get(name)
+        return False
 
     def _make(self) -> None:
         self._model.digest()  # raises for damaged weights
@@ -123,7 +119,9 @@ class Exported:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             made = Path(tempfile.mkdtemp(prefix=".making-", dir=self.folder.parent))
         except OSError as error:
-            raise ModelError(f"the folder of exported models {self.folder.parent} cannot be written ({error.strerror}).") from error
+            raise ModelError(
+                f"the folder of exported models {self.folder.parent} cannot be written ({error.strerror})."
+            ) from error
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "index.export", str(self._model.folder), str(made), self._precision],
@@ -153,7 +151,7 @@ class Exported:
         told |= {
             "weights": self._model.digest(),
             "stamp": self._model.stamp(),
-            "files": {name: sha256(made / name) for name in FILES if (made / name).exists()},
+            "files": {name: sha256(made / name) for name in (NETWORK, WEIGHTS, TOKENIZER) if (made / name).exists()},
         }
         (made / MANIFEST).write_text(json.dumps(told, indent=1), encoding="utf-8")
 
@@ -161,27 +159,15 @@ class Exported:
 class CompiledModel:
     """An exported model, compiled for this processor. Safe to share between threads."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, compiled: Any, tokenizer: Path, manifest: Manifest) -> None:
         from tokenizers import Tokenizer
 
-        openvino = runtime()
-        core = openvino.Core()
-        cores = os.cpu_count() or 1
-        # One stream a core keeps every core busy; many small streams would cost memory on large machines.
-        self._streams = min(cores, _MOST_STREAMS)
-        try:
-            network = core.read_model(folder / FILES[0])
-            self._compiled = core.compile_model(
-                network, "CPU", {"INFERENCE_PRECISION_HINT": native_precision(core), "NUM_STREAMS": self._streams}
-            )
-            self._tokenizer = Tokenizer.from_file(str(folder / FILES[2]))
-        except Exception as error:
-            raise ModelError(f"the exported model in {folder} cannot be loaded ({str(error).strip().splitlines()[0]}).") from error
+        self._tokenizer = Tokenizer.from_file(str(tokenizer))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(manifest.max_tokens)
         self._prompt = manifest.prompt
         self._dimensions = manifest.dimensions
-        self._queue: Any = openvino.AsyncInferQueue(self._compiled, self._streams)
+        self._queue: Any = runtime().AsyncInferQueue(compiled)
         self._lock = Lock()
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -206,17 +192,64 @@ class CompiledModel:
         return np.asarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
 
 
+def load_exported(exported: Exported) -> CompiledModel:
+    """Raises ModelError."""
+    openvino = runtime()
+    try:
+        return CompiledModel(_compiled(openvino, exported), exported.folder / TOKENIZER, exported.manifest())
+    except ModelError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"the exported model in {exported.folder} cannot be loaded ({reason}); delete that folder.") from error
+
+
+def compile_options(core: Any) -> dict[str, Any]:
+    """bfloat16 where the processor computes in it, else single precision; one stream a core keeps every core busy."""
+    return {
+        "INFERENCE_PRECISION_HINT": "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32",
+        # Each stream has memory of its own.
+        "NUM_STREAMS": min(os.cpu_count() or 1, _MOST_STREAMS),
+    }
+
+
+def _compiled(openvino: Any, exported: Exported) -> Any:
+    """The model as compiled for this processor before, which starts in half the time; else compiled now, and kept."""
+    core = openvino.Core()
+    wanted = compile_options(core)
+    origin = json.dumps(
+        [exported.manifest().files, openvino.get_version(), core.get_property("CPU", "FULL_DEVICE_NAME"), wanted], sort_keys=True
+    )
+    kept = exported.folder / f"compiled-{hashlib.sha256(origin.encode()).hexdigest()[:12]}.blob"
+    try:
+        with kept.open("rb") as file:
+            digest = file.readline(100).strip().decode("ascii", "replace")
+            begin = file.tell()
+            if hashlib.file_digest(file, "sha256").hexdigest() == digest and exported.holds(TOKENIZER):
+                return core.import_model(openvino.Tensor(np.memmap(kept, np.uint8, "r", offset=begin)), "CPU", wanted)
+    except (OSError, ValueError, RuntimeError):
+        pass
+    compiled = core.compile_model(core.read_model(exported.verified() / NETWORK), "CPU", wanted)
+    payload = compiled.export_model().getvalue()
+    # Where it cannot be kept, the next start compiles again.
+    with suppress(OSError), tempfile.NamedTemporaryFile(dir=exported.folder, delete=False) as file:
+        try:
+            file.write(hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+            file.close()
+            Path(file.name).replace(kept)
+        except OSError:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+    return compiled
+
+
 def _batches(lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
     """(padded length, rows) of each batch, the longest first."""
     groups: defaultdict[int, list[int]] = defaultdict(list)
     for row, length in enumerate(lengths):
-        groups[max(1, -(-length // _LENGTH_STEP)) * _LENGTH_STEP].append(row)
+        step = _SHORT_STEP if length <= _SHORT else _STEP
+        groups[max(1, -(-length // step)) * step].append(row)
     for length, rows in sorted(groups.items(), reverse=True):
         size = max(1, _TOKENS_AT_ONCE // length)
         for begin in range(0, len(rows), size):
             yield length, rows[begin : begin + size]
-
-
-def native_precision(core: Any) -> str:
-    """bfloat16 where the processor computes in it, else single precision."""
-    return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"

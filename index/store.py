@@ -99,6 +99,12 @@ class LocalStore:
                 f"{fingerprint} and {chunk_tokens}; rebuild it with: assistant index --rebuild"
             )
 
+    def warm(self) -> None:
+        """Loads both search indexes ahead of the first search."""
+        with self._lock:
+            self._fresh_vectors()
+            self._fresh_words()
+
     # -- searching ---------------------------------------------------------------------------------------------------
 
     def dense(self, vector: NDArray[np.float32], count: int) -> list[Hit]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.text import Text
+import os
+from typing import Any
+
+import typer
 
 from assistant.answering.answers import Answer, Citation
 from assistant.inert import one_line, shortened
@@ -12,30 +14,37 @@ _NEAREST = 3
 
 
 def print_answer(answer: Answer) -> None:
-    console = Console(highlight=False)
     if answer.standalone_question != answer.question:
-        console.print(Text(f"Understood as: {one_line(answer.standalone_question)}", style="dim"), soft_wrap=True)
+        _print(_styled(f"Understood as: {one_line(answer.standalone_question)}", dim=True))
     if answer.abstained:
-        console.print(Text(answer.short, style="bold"), Text(one_line(answer.reason), style="dim"), soft_wrap=True)
+        _print(_styled(answer.short, bold=True), " ", _styled(one_line(answer.reason), dim=True))
     for sentence in answer.sentences:
-        line = Text()
+        line = []
         if sentence.citations:
-            line.append(f"{one_line(str(answer.citation(sentence.citations[0]).voice))}: ", style="bold")
+            line.append(_styled(f"{one_line(str(answer.citation(sentence.citations[0]).voice))}: ", bold=True))
         line.append(one_line(sentence.text))
-        for marker in sentence.citations:
-            line.append(f" [{marker}]", style="cyan")
+        line.extend(_styled(f" [{marker}]", fg="cyan") for marker in sentence.citations)
         if sentence.support != "verified":
-            line.append(f" ({sentence.support})", style="yellow")
-        console.print(line, soft_wrap=True)
+            line.append(_styled(f" ({sentence.support})", fg="yellow"))
+        _print(*line)
     if answer.citations:
-        console.print()
+        _print()
     for citation in answer.citations:
-        console.print(Text(f"[{citation.marker}] ", style="cyan"), Text(described(citation)), sep="", soft_wrap=True)
+        _print(_styled(f"[{citation.marker}] ", fg="cyan"), described(citation))
     if answer.abstained and not answer.citations and answer.passages:
-        console.print(Text("\nNearest passages:", style="bold"))
+        _print(_styled("\nNearest passages:", bold=True))
         for passage, reference in list(zip(answer.passages, answer.references, strict=True))[:_NEAREST]:
             shown = shortened(one_line(passage.chunk.text), 160)
-            console.print(Text(f"  {one_line(reference)}: {shown}"), soft_wrap=True)
+            _print(f"  {one_line(reference)}: {shown}")
+
+
+def _styled(text: str, **style: Any) -> str:
+    return typer.style(text, **style)
+
+
+def _print(*parts: str) -> None:
+    # On anything but a terminal the styles are taken out; rich would do the same, and cost a twentieth of the start.
+    typer.echo("".join(parts), color=False if os.environ.get("NO_COLOR") else None)
 
 
 def described(citation: Citation) -> str:

@@ -7,12 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from charset_normalizer import from_bytes
-
 from index.documents import Document
 from index.errors import CorpusError
-from index.loaders.markdown import load_markdown
-from index.loaders.text import load_text
 
 # Long files are judged by their beginning: detection costs seconds per megabyte.
 _JUDGED = 200_000
@@ -24,12 +20,21 @@ _ENCODINGS = [
 Loader = Callable[[str, str, str], Document]
 """(document id, decoded text with \\n line ends, digest) -> Document."""
 
-_LOADERS: dict[str, Loader] = {
-    ".md": load_markdown,
-    ".markdown": load_markdown,
-    ".txt": load_text,
-    ".text": load_text,
-}
+
+# A loader and what it needs are imported when the first file of its kind is read: most starts read none.
+def _markdown() -> Loader:
+    from index.loaders.markdown import load_markdown
+
+    return load_markdown
+
+
+def _text() -> Loader:
+    from index.loaders.text import load_text
+
+    return load_text
+
+
+_LOADERS: dict[str, Callable[[], Loader]] = {".md": _markdown, ".markdown": _markdown, ".txt": _text, ".text": _text}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ def load(path: Path, document_id: str, *, max_bytes: int) -> Loaded:
             "split it, or raise max_file_mb in assistant.toml."
         )
     text, warning = _decode(data, document_id)
-    return Loaded(loader(document_id, text.replace("\r\n", "\n").replace("\r", "\n"), digest_of(data)), warning)
+    return Loaded(loader()(document_id, text.replace("\r\n", "\n").replace("\r", "\n"), digest_of(data)), warning)
 
 
 def digest_of(data: bytes) -> str:
@@ -74,6 +79,8 @@ def _decode(data: bytes, document_id: str) -> tuple[str, str | None]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        from charset_normalizer import from_bytes
+
         beginning = data[: data.rfind(b"\n", 0, _JUDGED) + 1] or data[:_JUDGED] if len(data) > _JUDGED else data
         best = from_bytes(beginning, cp_isolation=_ENCODINGS).best()
         if best is None:

@@ -8,7 +8,7 @@ from assistant.retrieval.passages import Passage
 from assistant.retrieval.rerankers import SentenceReranker
 from index.chunks import Chunk
 from index.documents import Voice
-from index.embedders import RememberingEmbedder, LocalEmbedder, Vectors
+from index.embedders import LocalEmbedder, RememberingEmbedder, Vectors
 
 
 def passage(number: int, text: str) -> Passage:

@@ -61,9 +61,7 @@ def test_touching_a_file_changes_nothing(settings: IndexSettings, embedder: Loca
     assert (report.changed, report.embedded, len(report.unchanged)) == ((), 0, 2)
 
 
-def test_a_renamed_and_a_reverted_file_are_not_embedded_again(
-    settings: IndexSettings, embedder: LocalEmbedder
-) -> None:
+def test_a_renamed_and_a_reverted_file_are_not_embedded_again(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     run_build(settings, embedder)
     (settings.corpus / "rivers.md").rename(settings.corpus / "streams.md")
     report = run_build(settings, embedder)
@@ -81,9 +79,7 @@ def test_a_removed_file_is_found_no_more(settings: IndexSettings, embedder: Loca
     assert not any("sour" in text for text in found(settings, embedder, "sour starter for rye bread"))
 
 
-def test_one_bad_file_is_reported_and_the_others_are_indexed(
-    settings: IndexSettings, embedder: LocalEmbedder
-) -> None:
+def test_one_bad_file_is_reported_and_the_others_are_indexed(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     (settings.corpus / "binary.txt").write_bytes(b"\0\1\2")
     (settings.corpus / "big.txt").write_bytes(b"word " * 300_000)
     (settings.corpus / "empty.md").write_text("", encoding="utf-8")
@@ -119,9 +115,7 @@ def test_hidden_files_and_links_out_of_the_corpus_are_passed_over(
     assert run_build(settings, embedder).added == ("bread.txt", "rivers.md")
 
 
-def test_another_chunk_size_is_a_planned_rebuild_never_a_mixture(
-    settings: IndexSettings, embedder: LocalEmbedder
-) -> None:
+def test_another_chunk_size_is_a_planned_rebuild_never_a_mixture(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     run_build(settings, embedder)
     other = replace(settings, chunk_tokens=40)
     with pytest.raises(StoreMismatch, match="--rebuild"):
@@ -199,9 +193,7 @@ def test_a_file_that_cannot_be_read_is_not_told_as_drift_until_it_changes(
     assert any("1 new" in finding.words for finding in examine(settings))
 
 
-def test_a_damaged_ledger_is_refused_then_rebuilt_and_set_aside(
-    settings: IndexSettings, embedder: LocalEmbedder
-) -> None:
+def test_a_damaged_ledger_is_refused_then_rebuilt_and_set_aside(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     run_build(settings, embedder)
     ledger = settings.store / "ledger.db"
     ledger.write_bytes(b"not a database at all, " * 100)
@@ -233,9 +225,7 @@ def test_a_missing_corpus_is_told(tmp_path: Path, embedder: LocalEmbedder) -> No
         run_build(IndexSettings(tmp_path / "no", tmp_path / "no/added", tmp_path / "store"), embedder)
 
 
-def test_a_build_left_in_the_middle_keeps_whole_documents_and_goes_on(
-    settings: IndexSettings, embedder: LocalEmbedder
-) -> None:
+def test_a_build_left_in_the_middle_keeps_whole_documents_and_goes_on(settings: IndexSettings, embedder: LocalEmbedder) -> None:
     for number in range(30):
         (settings.corpus / f"p{number:02}.txt").write_text(
             "\n\n".join(f"Paragraph {number} {line} is about rivers." * 12 for line in range(6)), encoding="utf-8"
@@ -257,9 +247,7 @@ def test_a_build_left_in_the_middle_keeps_whole_documents_and_goes_on(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_ctrl_c_and_kill_leave_a_store_that_works(
-    how: signal.Signals, settings: IndexSettings, embedder: LocalEmbedder
-) -> None:
+def test_ctrl_c_and_kill_leave_a_store_that_works(how: signal.Signals, settings: IndexSettings, embedder: LocalEmbedder) -> None:
     for number in range(200):
         (settings.corpus / f"p{number:03}.txt").write_text(
             "\n\n".join(f"Paragraph {number} {line} tells of rivers and dams." * 10 for line in range(5)), encoding="utf-8"
