@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
 from assistant.inert import inert
 from index.build import Plan, Report
 from index.build import Progress as BuildProgress
@@ -16,7 +13,9 @@ from index.ledger import DocumentRow
 
 def show_build(events: Iterable[Plan | BuildProgress | Report], *, quiet: bool) -> Report | None:
     """Runs a build with a progress bar. quiet: only troubles are told, on stderr, besides the bar."""
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
     console = Console(stderr=True)
     report: Report | None = None
@@ -48,6 +47,9 @@ def show_build(events: Iterable[Plan | BuildProgress | Report], *, quiet: bool) 
 
 
 def _print_report(report: Report) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
     out = Console()
     for name, documents in (("added", report.added), ("changed", report.changed), ("removed", report.removed)):
         for document in documents[:50]:
@@ -66,7 +68,9 @@ def _print_report(report: Report) -> None:
 
 
 def print_sources(rows: list[DocumentRow]) -> None:
+    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("document", overflow="fold", ratio=1)

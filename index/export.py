@@ -42,7 +42,7 @@ def export(source: Path, target: Path, precision: Precision) -> None:
     texts = sample_texts()
     wanted = np.asarray(reference.encode(texts, normalize_embeddings=True, show_progress_bar=False), dtype=np.float32)
     prompts, default = reference.prompts or {}, reference.default_prompt_name
-    told = {
+    told: dict[str, Any] = {
         "dimensions": int(wanted.shape[1]),
         "max_tokens": int(reference.max_seq_length or 512),
         "prompt": str(prompts.get(default, "")) if default else "",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from threading import Thread
 from typing import Any
 
 
@@ -13,8 +12,3 @@ def runtime() -> Any:
     import openvino
 
     return openvino
-
-
-def import_ahead() -> None:
-    """Begins to import what a model needs, beside whatever the caller does next."""
-    Thread(target=runtime, name="importing OpenVINO", daemon=True).start()

