@@ -17,6 +17,7 @@ from index.build import Plan, Progress, Report, build, compare, corpus_sources, 
 from index.embedders import Embedder, RememberingEmbedder, embedder_for
 from index.errors import CorpusError, StoreMissing
 from index.store import LocalStore
+from index.writing import upgrade
 
 
 class Assistant:
@@ -45,6 +46,11 @@ class Assistant:
     def fingerprint(self) -> str:
         """Of the embedding model."""
         return self._embedder.fingerprint
+
+    @property
+    def notice(self) -> str | None:
+        """What a person should know of how questions are embedded; known once the model is loaded."""
+        return self._embedder.notice
 
     def wordings(self, question: str, history: Sequence[Turn]) -> tuple[str, ...]:
         """What is searched for when this is asked after these turns."""
@@ -87,6 +93,11 @@ class Assistant:
 
 def build_index(settings: Settings, *, rebuild: bool = False) -> Iterator[Plan | Progress | Report]:
     return build(settings.for_index(), embedder_for(settings.for_index()), rebuild=rebuild)
+
+
+def upgrade_store(settings: Settings) -> bool:
+    """Brings an index of an earlier release to this one's format; says whether there was something to do."""
+    return upgrade(settings.for_index().store)
 
 
 def is_built(settings: Settings) -> bool:

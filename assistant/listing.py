@@ -30,10 +30,13 @@ def show_build(events: Iterable[Plan | BuildProgress | Report], *, quiet: bool) 
     ) as bar:
         tasks = {
             "reading": bar.add_task("Reading documents", total=None),
+            "preparing": bar.add_task("Preparing the model for this machine (once)", total=None, visible=False),
             "embedding": bar.add_task("Embedding chunks", total=None, visible=False),
         }
         for event in events:
             if isinstance(event, BuildProgress):
+                if event.stage == "embedding":
+                    bar.update(tasks["preparing"], visible=False)
                 bar.update(tasks[event.stage], completed=event.done, total=event.total, visible=True)
             elif isinstance(event, Report):
                 report = event

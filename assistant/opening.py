@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from assistant.assembly import Assistant, build_index, is_built
+from assistant.assembly import Assistant, build_index, is_built, upgrade_store
 from assistant.inert import inert
 from assistant.listing import drift_lines, show_build
 from assistant.settings import Settings
@@ -16,6 +16,8 @@ def open_assistant(settings: Settings, *, up_to_date: bool = False, embedder: Em
 
     Raises AssistantError.
     """
+    if upgrade_store(settings):
+        sys.stderr.write("! The index was made by an earlier release; it now has this release's format. Nothing was lost.\n")
     if up_to_date or not is_built(settings):
         bring_up_to_date(settings, quiet=True)
     assistant = Assistant(settings, embedder)
@@ -29,5 +31,5 @@ def bring_up_to_date(settings: Settings, *, rebuild: bool = False, quiet: bool) 
 
 def tell_drift(assistant: Assistant) -> None:
     """On stderr, so that results stay what they are."""
-    for line in drift_lines(assistant.drift()):
+    for line in (*drift_lines(assistant.drift()), *([f"! {assistant.notice}"] if assistant.notice else [])):
         sys.stderr.write(f"{inert(line)}\n")

@@ -6,25 +6,26 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from index.chunks import Chunk, chunk_document, embedding_key
 from index.documents import Document
 from index.embedders import Embedder
-from index.errors import CorpusError, StoreBusy, StoreDamaged, StoreError
-from index.ledger import FILE_NAME as LEDGER_FILE
+from index.errors import CorpusError
 from index.ledger import DocumentRow, Entry
 from index.loaders.jsonl import is_jsonl, line_stamp, load_line, parse_line, read_lines
 from index.loaders.registry import Loaded, is_supported, load
 from index.settings import IndexSettings
 from index.store import LocalStore, built_with
+from index.writing import build_lock, open_for_writing, set_aside_if_damaged
 
 ADDED = "added"
-_EMBED_AT_ONCE = 64
+# Chunks that wait to be embedded together: texts of like length share a batch. And how many are embedded between two saves.
+_WAITING, _EMBED_AT_ONCE = 512, 128
+_VECTORS_SPARED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Progress:
     """A step of a build, for a progress bar."""
 
     stage: str
-    """"reading" or "embedding"."""
+    """"reading", "preparing" (a model is made ready for this machine, once) or "embedding"."""
     done: int
     total: int
     """Documents when reading; chunks known so far when embedding."""
@@ -184,27 +185,6 @@ def _stamp(path: Path) -> tuple[int, int]:
     return -1, -1
 
 
-@contextmanager
-def build_lock(store: Path) -> Iterator[None]:
-    """One builder at a time. The lock dies with its process. Raises StoreBusy or StoreError."""
-    from filelock import FileLock, Timeout
-
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(store / "lock", timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise StoreBusy(f"another process is building the index in {store}; wait until it is done.") from error
-    except OSError as error:
-        raise StoreError(
-            f"the index folder {store} cannot be written ({error.strerror or error}); choose another with --store."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False) -> Iterator[Plan | Progress | Report]:
     """Brings the store up to the corpus: yields a Plan, then Progress, last a Report.
 
@@ -217,8 +197,8 @@ def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False)
     sources = corpus_sources(settings)
     with build_lock(settings.store):
         if rebuild:
-            _set_aside_if_damaged(settings.store)
-        store = LocalStore(settings.store, writable=True)
+            set_aside_if_damaged(settings.store)
+        store = open_for_writing(settings.store)
         try:
             if not rebuild:
                 store.check(fingerprint=embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
@@ -232,28 +212,11 @@ def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False)
             store.close()
 
 
-def _set_aside_if_damaged(folder: Path) -> None:
-    """A rebuild of a damaged ledger starts afresh; the damaged file is set aside, not deleted."""
-    try:
-        store = LocalStore(folder, writable=True)
-    except StoreDamaged:
-        sound = False
-    else:
-        sound = store.ledger.integrity() == "ok"
-        store.close()
-    if sound:
-        return
-    free = next(number for number in count(1) if not (folder / f"{LEDGER_FILE}.damaged-{number}").exists())
-    for suffix in ("", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            (folder / f"{LEDGER_FILE}{suffix}").replace(folder / f"{LEDGER_FILE}.damaged-{free}{suffix}")
-
-
 @dataclass(slots=True)
 class _Waiting:
     document: Document
     chunks: list[Chunk]
-    texts: dict[str, str]
+    texts: dict[bytes, str]
     """Vector key -> text to embed, for every chunk in order."""
     stamp: tuple[int, int]
 
@@ -291,12 +254,17 @@ class _Build:
             prepared = self._prepare(document_id)
             if prepared is not None:
                 waiting.append(prepared)
-                if sum(len(each.chunks) for each in waiting) >= _EMBED_AT_ONCE:
+                if sum(len(each.chunks) for each in waiting) >= _WAITING:
                     yield from self._finish(waiting)
                     waiting = []
         yield from self._finish(waiting)
         yield Progress("reading", len(todo), len(todo))
+        if plan.removed or self.changed or self.rebuild:
+            # What was dropped last stays for a while: a rename or a revert finds its vectors again.
+            self.store.ledger.collect_garbage(spare=_VECTORS_SPARED)
         self.store.derive()
+        if self.embedder.notice:
+            self.warnings.append(self.embedder.notice)
         self.store.ledger.set_meta({"failed": json.dumps(self.stamps), "finished": "yes"})
         yield Report(
             added=tuple(self.added),
@@ -341,6 +309,8 @@ class _Build:
         self.expected += len(missing)
         for begin in range(0, len(missing), _EMBED_AT_ONCE):
             keys = missing[begin : begin + _EMBED_AT_ONCE]
+            if not self.embedder.is_prepared:
+                yield Progress("preparing", 0, 1)
             yield Progress("embedding", self.embedded, self.expected)
             vectors = self.embedder.embed([texts[key] for key in keys])
             self.store.ledger.put_vectors(fingerprint, dict(zip(keys, vectors, strict=True)))

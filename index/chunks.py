@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from index.documents import Document, Locator, Voice
+from index.schema import DIGEST_BYTES
 from index.sentences import Span, sentence_spans
 from index.voices import voice_at
 
@@ -33,9 +34,9 @@ class Chunk:
     voice: Voice
 
 
-def embedding_key(text: str) -> str:
+def embedding_key(text: str) -> bytes:
     """The name under which a vector is kept: a text that was embedded once is never embedded again."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:DIGEST_BYTES]
 
 
 def chunk_document(document: Document, count_tokens: TokenCounter, *, budget: int, limit: int) -> list[Chunk]:

@@ -42,6 +42,10 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> Vectors: ...
 
     @property
+    def is_prepared(self) -> bool:
+        """False when the next embedding must first make the model ready for this machine, which takes some seconds."""
+
+    @property
     def notice(self) -> str | None:
         """What a person should know of how it embeds; None when all is as it should be."""
 
@@ -219,6 +223,10 @@ class RememberingEmbedder:
     @property
     def dimensions(self) -> int:
         return self._embedder.dimensions
+
+    @property
+    def is_prepared(self) -> bool:
+        return self._embedder.is_prepared
 
     @property
     def notice(self) -> str | None:

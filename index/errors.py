@@ -31,6 +31,10 @@ class StoreDamaged(StoreError):
     """The ledger is no sound ledger of this format: it must be built anew."""
 
 
+class StoreOutdated(StoreError):
+    """The store was made by an earlier release: it must be brought to this one's format, without embedding anything."""
+
+
 class StoreBusy(StoreError):
     """Another process is building this store."""
 

@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
 import time
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from threading import RLock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index.chunks import Chunk
+from index.database import Database
 from index.documents import Document, Locator, Voice
-from index.errors import StoreDamaged, StoreError, StoreMissing
+from index.errors import StoreError
+from index.schema import text_between
 
-FORMAT = "1"
-FILE_NAME = "ledger.db"
 STALE = "stale"
 """Stands for the digest of a document that was built in another way than the ledger now says."""
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE documents (
-    id TEXT PRIMARY KEY, digest TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
-    tokens INTEGER NOT NULL, indexed REAL NOT NULL, record TEXT NOT NULL,
-    locators TEXT NOT NULL, text TEXT NOT NULL
-);
-CREATE TABLE chunks (
-    key INTEGER PRIMARY KEY AUTOINCREMENT,
-    document_id TEXT NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
-    id TEXT NOT NULL UNIQUE, headings TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
-    tokens INTEGER NOT NULL, voice TEXT NOT NULL, text TEXT NOT NULL, vector TEXT NOT NULL
-);
-CREATE INDEX chunks_by_document ON chunks(document_id);
-CREATE TABLE vectors (fingerprint TEXT, digest TEXT, vector BLOB NOT NULL, PRIMARY KEY (fingerprint, digest)) WITHOUT ROWID;
-"""
+# Placeholders in one statement; SQLite allows many more.
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,119 +51,17 @@ class Entry:
 
     document: Document
     chunks: Sequence[Chunk]
-    vector_keys: Sequence[str]
+    vector_keys: Sequence[bytes]
     """For each chunk the key of its vector, which is in the ledger already."""
     size: int
     modified: int
     tokens: int
 
 
-class Ledger:
-    """One SQLite connection, safe to share between threads.
-
-    Raises StoreMissing where there is none, StoreError where it cannot be opened or is damaged.
-    """
-
-    def __init__(self, folder: Path, *, writable: bool) -> None:
-        self._path = folder / FILE_NAME
-        self._lock = RLock()
-        if not writable and not self._path.is_file():
-            raise StoreMissing(f"there is no index in {folder} yet; build it with: assistant index")
-        try:
-            if writable:
-                folder.mkdir(parents=True, exist_ok=True)
-            self._connection = self._connect(writable)
-            self._check(writable)
-        except (sqlite3.OperationalError, OSError) as error:
-            raise StoreError(
-                f"the index in {folder} cannot be {'written' if writable else 'opened'} ({error}); check the folder's "
-                "permissions and space, or choose another with --store."
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(error) from error
-
-    def _damaged(self, error: sqlite3.Error) -> StoreDamaged:
-        return StoreDamaged(f"the index in {self._path.parent} is damaged ({error}); rebuild it with: assistant index --rebuild")
-
-    def _connect(self, writable: bool) -> sqlite3.Connection:
-        location = self._path.resolve().as_uri()
-        if writable:
-            connection = sqlite3.connect(location, uri=True, check_same_thread=False, isolation_level=None, timeout=30)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA foreign_keys=ON")
-            return connection
-        try:
-            connection = sqlite3.connect(
-                f"{location}?mode=ro", uri=True, check_same_thread=False, isolation_level=None, timeout=30
-            )
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            log = Path(f"{self._path}-wal")
-            if os.access(self._path.parent, os.W_OK) or (log.exists() and log.stat().st_size):
-                raise
-            # A read-only folder, where SQLite can make no shared memory; the log is empty, so nothing is overlooked.
-            connection = sqlite3.connect(
-                f"{location}?mode=ro&immutable=1", uri=True, check_same_thread=False, isolation_level=None
-            )
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        return connection
-
-    def _check(self, writable: bool) -> None:
-        tables = {row[0] for row in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "meta" not in tables:
-            if tables:
-                raise StoreError(f"{self._path} is not an index of this program; choose another folder with --store.")
-            if not writable:
-                raise StoreMissing(f"there is no index in {self._path.parent} yet; build it with: assistant index")
-            with self._transaction():
-                for statement in _SCHEMA.split(";\n"):
-                    self._connection.execute(statement)
-                self._set({"format": FORMAT, "version": "0", "identity": uuid.uuid4().hex})
-        elif self.meta("format") != FORMAT:
-            raise StoreDamaged(
-                f"the index in {self._path.parent} has format {self.meta('format')}, this program reads {FORMAT}; "
-                "rebuild it with: assistant index --rebuild"
-            )
-
-    def close(self) -> None:
-        with self._lock:
-            self._connection.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield
-                    self._connection.execute("COMMIT")
-                except BaseException:
-                    with suppress(sqlite3.Error):
-                        self._connection.execute("ROLLBACK")
-                    raise
-            except sqlite3.OperationalError as error:
-                raise StoreError(
-                    f"the index in {self._path.parent} cannot be written ({error}); check free space and permissions. "
-                    "What was written before is whole."
-                ) from error
-            except sqlite3.DatabaseError as error:
-                raise self._damaged(error) from error
-
-    def _rows(self, statement: str, arguments: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        with self._lock:
-            try:
-                return self._connection.execute(statement, arguments).fetchall()
-            except sqlite3.OperationalError as error:
-                raise StoreError(f"the index in {self._path.parent} cannot be read now ({error}); try again.") from error
-            except sqlite3.DatabaseError as error:
-                raise self._damaged(error) from error
+class Ledger(Database):
+    """The database as documents, chunks and vectors. Safe to share between threads."""
 
     # -- reading ---------------------------------------------------------------------------------------------------
-
-    def meta(self, key: str) -> str | None:
-        rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
-        return str(rows[0][0]) if rows else None
 
     @property
     def version(self) -> int:
@@ -199,7 +76,7 @@ class Ledger:
     def documents(self) -> list[DocumentRow]:
         rows = self._rows(
             "SELECT id, record, digest, size, modified, tokens, indexed, "
-            "(SELECT count(*) FROM chunks WHERE document_id = documents.id) FROM documents ORDER BY id"
+            "(SELECT count(*) FROM chunks WHERE document = documents.number) FROM documents ORDER BY id"
         )
         listed = []
         for identifier, record, digest, size, modified, tokens, indexed, chunks in rows:
@@ -224,48 +101,68 @@ class Ledger:
 
     def document(self, document_id: str) -> Document:
         """Raises StoreError when the ledger does not hold it."""
-        rows = self._rows("SELECT record, text, digest, locators FROM documents WHERE id = ?", (document_id,))
-        if not rows:
-            raise StoreError(f"{document_id} is not in the index any more; ask again, or see: assistant sources")
-        meta: dict[str, Any] = json.loads(str(rows[0][0]))
-        locators = json.loads(str(rows[0][3]))
+        with self._reading():
+            rows = self._rows("SELECT number, record, digest, locators, gaps FROM documents WHERE id = ?", (document_id,))
+            if not rows:
+                raise StoreError(f"{document_id} is not in the index any more; ask again, or see: assistant sources")
+            number, record, digest, places, told = rows[0]
+            chunks = self._rows("SELECT text FROM chunks WHERE document = ? ORDER BY ordinal", (number,))
+        before, *after = json.loads(str(told))
+        text = before + "".join(f"{chunk[0]}{gap}" for chunk, gap in zip(chunks, after, strict=True))
+        meta: dict[str, Any] = json.loads(str(record))
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in meta.items()}
         return Document(
             id=document_id,
-            text=str(rows[0][1]),
-            digest=str(rows[0][2]),
+            text=text,
+            digest=str(digest),
             locators=tuple(
                 Locator(start, end, label, tuple(headings), Voice(*voice) if voice else None, heading)
-                for start, end, label, headings, voice, heading in locators
+                for start, end, label, headings, voice, heading in json.loads(str(places))
             ),
             **values,
         )
 
-    def chunk_keys(self) -> NDArray[np.int64]:
-        """The keys of all chunks, ascending."""
-        return np.array([row[0] for row in self._rows("SELECT key FROM chunks ORDER BY key")], dtype=np.int64)
+    def chunk_keys(self, *, above: int = -1) -> NDArray[np.int64]:
+        """The keys of all chunks, ascending. A key is never given twice, and a newer chunk has a greater one."""
+        return np.array([row[0] for row in self._rows("SELECT key FROM chunks WHERE key > ?", (above,))], dtype=np.int64)
+
+    def removed_keys(self, *, after_version: int) -> NDArray[np.int64] | None:
+        """The keys of chunks that were removed after that version; None when that is not remembered any more."""
+        with self._reading():
+            if after_version < int(self.meta("forgotten") or -1):
+                return None
+            rows = self._rows("SELECT key FROM removed WHERE version > ?", (after_version,))
+        return np.array([row[0] for row in rows], dtype=np.int64)
 
     def chunks(self, keys: Iterable[int]) -> dict[int, Chunk]:
         """The chunks of those keys that (still) exist."""
-        wanted = json.dumps([int(key) for key in keys])
         rows = self._rows(
-            "SELECT key, id, document_id, headings, text, start, end, tokens, voice FROM chunks "
-            "WHERE key IN (SELECT value FROM json_each(?))",
-            (wanted,),
+            "SELECT c.key, d.id, c.ordinal, c.headings, c.text, c.start, c.tokens, c.speaker, c.reporter "
+            "FROM chunks c JOIN documents d ON d.number = c.document WHERE c.key IN (SELECT value FROM json_each(?))",
+            (json.dumps([int(key) for key in keys]),),
         )
         found = {}
-        for key, identifier, document_id, headings, text, start, end, tokens, voice in rows:
+        for key, document_id, ordinal, headings, text, start, tokens, speaker, reporter in rows:
             found[int(str(key))] = Chunk(
-                id=str(identifier),
+                id=f"{document_id}#{ordinal}",
                 document_id=str(document_id),
                 headings=tuple(json.loads(str(headings))),
                 text=str(text),
                 start=int(str(start)),
-                end=int(str(end)),
+                end=int(str(start)) + len(str(text)),
                 tokens=int(str(tokens)),
-                voice=Voice(*json.loads(str(voice))),
+                voice=Voice(str(speaker), str(reporter) if reporter is not None else None),
             )
         return found
+
+    def places(self, keys: Iterable[int]) -> dict[int, tuple[str, int]]:
+        """(document id, ordinal) of the chunks of those keys that exist: an order that does not depend on how a store grew."""
+        rows = self._rows(
+            "SELECT c.key, d.id, c.ordinal FROM chunks c JOIN documents d ON d.number = c.document "
+            "WHERE c.key IN (SELECT value FROM json_each(?))",
+            (json.dumps([int(key) for key in keys]),),
+        )
+        return {int(str(key)): (str(document_id), int(str(ordinal))) for key, document_id, ordinal in rows}
 
     def titles(self, document_ids: Iterable[str]) -> dict[str, str]:
         wanted = json.dumps(sorted(set(document_ids)))
@@ -275,45 +172,44 @@ class Ledger:
         return {str(identifier): str(title) for identifier, title in rows}
 
     def vectors(self, keys: Iterable[int], dimensions: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """(keys, vectors of shape (keys, dimensions)) for the chunks of those keys."""
+        """(keys, vectors of shape (keys, dimensions)) for the chunks of those keys that exist."""
         rows = self._rows(
-            "SELECT c.key, v.vector FROM chunks c JOIN vectors v ON v.fingerprint = ? AND v.digest = c.vector "
-            "WHERE c.key IN (SELECT value FROM json_each(?)) ORDER BY c.key",
+            "SELECT c.key, v.vector FROM chunks c JOIN vectors v ON v.number = c.vector "
+            "WHERE v.model = (SELECT number FROM models WHERE fingerprint = ?) "
+            "AND c.key IN (SELECT value FROM json_each(?)) ORDER BY c.key",
             (self.meta("fingerprint"), json.dumps([int(key) for key in keys])),
         )
         found = np.array([row[0] for row in rows], dtype=np.int64)
         joined = b"".join(bytes(row[1]) for row in rows)  # type: ignore[call-overload]
-        return found, np.frombuffer(joined, dtype=np.float32).reshape(len(rows), dimensions)
+        return found, np.frombuffer(joined, dtype=np.float16).reshape(len(rows), dimensions).astype(np.float32)
 
-    def missing_vectors(self, fingerprint: str, digests: Iterable[str]) -> set[str]:
+    def missing_vectors(self, fingerprint: str, digests: Iterable[bytes]) -> set[bytes]:
         """Which of these texts have never been embedded by this model."""
         wanted = set(digests)
-        rows = self._rows(
-            "SELECT digest FROM vectors WHERE fingerprint = ? AND digest IN (SELECT value FROM json_each(?))",
-            (fingerprint, json.dumps(sorted(wanted))),
-        )
-        return wanted - {str(row[0]) for row in rows}
+        return wanted - set(self._vector_numbers(fingerprint, wanted))
+
+    def _vector_numbers(self, fingerprint: str, digests: Iterable[bytes]) -> dict[bytes, int]:
+        asked = list(dict.fromkeys(digests))
+        found: dict[bytes, int] = {}
+        for begin in range(0, len(asked), _AT_ONCE):
+            part = asked[begin : begin + _AT_ONCE]
+            rows = self._rows(
+                "SELECT digest, number FROM vectors WHERE model = (SELECT number FROM models WHERE fingerprint = ?) "
+                f"AND digest IN ({', '.join('?' * len(part))})",
+                (fingerprint, *part),
+            )
+            found |= {bytes(digest): int(str(number)) for digest, number in rows}  # type: ignore[call-overload]
+        return found
 
     def counts(self) -> dict[str, int]:
         return {
             table: int(str(self._rows(f"SELECT count(*) FROM {table}")[0][0])) for table in ("documents", "chunks", "vectors")
         }
 
-    def integrity(self) -> str:
-        """ "ok", or what SQLite found wrong."""
-        return str(self._rows("PRAGMA quick_check")[0][0])
-
     # -- writing ---------------------------------------------------------------------------------------------------
-
-    def _set(self, values: Mapping[str, str]) -> None:
-        self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))
 
     def _raise_version(self) -> None:
         self._connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'version'")
-
-    def set_meta(self, values: Mapping[str, str]) -> None:
-        with self._transaction():
-            self._set(values)
 
     def begin_anew(self, values: Mapping[str, str]) -> None:
         """Notes another way of building and, with it, that every document is yet to be built that way."""
@@ -322,11 +218,14 @@ class Ledger:
             self._connection.execute("UPDATE documents SET digest = ?, size = -1", (STALE,))
             self._raise_version()
 
-    def put_vectors(self, fingerprint: str, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+    def put_vectors(self, fingerprint: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
+        """Kept in half precision, which changes a cosine by less than 0.0005."""
         with self._transaction():
+            self._connection.execute("INSERT OR IGNORE INTO models (fingerprint) VALUES (?)", (fingerprint,))
             self._connection.executemany(
-                "INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)",
-                [(fingerprint, digest, vector.astype(np.float32).tobytes()) for digest, vector in vectors.items()],
+                "INSERT OR IGNORE INTO vectors (model, digest, vector) "
+                "VALUES ((SELECT number FROM models WHERE fingerprint = ?), ?, ?)",
+                [(fingerprint, digest, vector.astype(np.float16).tobytes()) for digest, vector in vectors.items()],
             )
 
     def put(self, entry: Entry) -> None:
@@ -337,10 +236,13 @@ class Ledger:
             [place.start, place.end, place.label, place.headings, _voice(place.voice), place.heading]
             for place in document.locators
         ]
+        gaps = list(text_between(document.text, [(chunk.start, chunk.end) for chunk in entry.chunks]))
         with self._transaction():
-            self._connection.execute("DELETE FROM documents WHERE id = ?", (document.id,))
-            self._connection.execute(
-                "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            numbers = self._vector_numbers(self.meta("fingerprint") or "", entry.vector_keys)
+            self._remove(document.id)
+            added = self._connection.execute(
+                "INSERT INTO documents (id, digest, size, modified, tokens, indexed, kind, published, record, locators, gaps) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     document.id,
                     document.digest,
@@ -348,27 +250,29 @@ class Ledger:
                     entry.modified,
                     entry.tokens,
                     time.time(),
-                    json.dumps(record),
-                    json.dumps(locators),
-                    document.text,
+                    document.kind,
+                    document.published,
+                    json.dumps(record, ensure_ascii=False),
+                    json.dumps(locators, ensure_ascii=False, separators=(",", ":")),
+                    json.dumps(gaps, ensure_ascii=False),
                 ),
             )
             self._connection.executemany(
-                "INSERT INTO chunks (document_id, id, headings, start, end, tokens, voice, text, vector) "
+                "INSERT INTO chunks (document, ordinal, start, tokens, headings, speaker, reporter, text, vector) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
-                        document.id,
-                        chunk.id,
-                        json.dumps(chunk.headings),
+                        added.lastrowid,
+                        ordinal,
                         chunk.start,
-                        chunk.end,
                         chunk.tokens,
-                        json.dumps(_voice(chunk.voice)),
+                        json.dumps(chunk.headings, ensure_ascii=False),
+                        chunk.voice.speaker,
+                        chunk.voice.reported_by,
                         chunk.text,
-                        vector_key,
+                        numbers.get(vector_key),
                     )
-                    for chunk, vector_key in zip(entry.chunks, entry.vector_keys, strict=True)
+                    for ordinal, (chunk, vector_key) in enumerate(zip(entry.chunks, entry.vector_keys, strict=True))
                 ],
             )
             self._raise_version()
@@ -380,8 +284,33 @@ class Ledger:
 
     def remove(self, document_id: str) -> None:
         with self._transaction():
-            self._connection.execute("DELETE FROM documents WHERE id = ?", (document_id,))
+            self._remove(document_id)
             self._raise_version()
+
+    def _remove(self, document_id: str) -> None:
+        self._connection.execute(
+            "INSERT INTO removed SELECT key, (SELECT CAST(value AS INTEGER) + 1 FROM meta WHERE key = 'version') FROM chunks "
+            "WHERE document = (SELECT number FROM documents WHERE id = ?)",
+            (document_id,),
+        )
+        self._connection.execute("DELETE FROM documents WHERE id = ?", (document_id,))
+
+    def forget(self, version: int) -> None:
+        """Forgets which chunks were removed up to that version: every derived index has followed so far."""
+        with self._transaction():
+            if self._connection.execute("DELETE FROM removed WHERE version <= ?", (version,)).rowcount:
+                self._set({"forgotten": str(version)})
+
+    def collect_garbage(self, *, spare: int) -> int:
+        """Drops the vectors that no chunk has, but for the `spare` youngest, which make a revert cheap. Says how many."""
+        unused = "number NOT IN (SELECT vector FROM chunks)"
+        with self._transaction():
+            dropped = self._connection.execute(
+                f"DELETE FROM vectors WHERE {unused} AND number NOT IN "
+                f"(SELECT number FROM vectors WHERE {unused} ORDER BY number DESC LIMIT ?)",
+                (spare,),
+            )
+            return dropped.rowcount
 
 
 def _voice(voice: Voice | None) -> list[str | None] | None:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tantivy
-from numpy.typing import NDArray
 
 FOLDER_NAME = "words"
 _STATE = "state.json"
-_FORMAT = 1
+_FORMAT = 2
 _ANALYSER = "english_folded"
 _WRITER_BYTES = 50_000_000
 _MOST_QUERY_TERMS = 256
+_SPARE = 16
+# What tantivy names its files: lists that it rewrites, and parts of segments that it never changes.
+_LISTS = ("meta.json", ".managed.json")
+_SEGMENT_SUFFIXES = frozenset({".fast", ".fieldnorm", ".idx", ".pos", ".store", ".term", ".del"})
 # Words that tell nothing of what a question is about.
 _STOP_WORDS = (
     "a an and any are as at be been being but by can could did do does doing for from had has have having he her here his "
@@ -51,28 +54,48 @@ def analyse(text: str) -> list[str]:
 
 
 class WordIndex:
-    """BM25 over title, headings and text of each chunk, by chunk key. In memory, or in `folder`/words."""
+    """BM25 over title, headings and text of each chunk, by chunk key. In memory, or in `folder`/words.
+
+    tantivy counts removed chunks in its statistics until it merges them away: after a removal scores differ a little from
+    those of an index built at once.
+    """
 
     def __init__(self, folder: Path | None, *, identity: str) -> None:
         self.version = -1
-        """The ledger's version that the index shows; -1 before the first sync."""
+        """The ledger's version that the index shows; -1 before the first."""
+        self._digests: dict[str, str] = {}
+        """Segment file -> SHA-256."""
+        self.top_key = -1
+        """The greatest key that it has ever held: what the ledger gives a greater one is new."""
         self._origin = {"format": _FORMAT, "identity": identity}
         self._folder = folder / FOLDER_NAME if folder else None
         builder = tantivy.SchemaBuilder()
-        builder.add_unsigned_field("key", stored=True, indexed=True, fast=True)
+        builder.add_unsigned_field("key", stored=False, indexed=True, fast=True)
         builder.add_text_field("place", tokenizer_name=_ANALYSER, index_option="freq")
         builder.add_text_field("text", tokenizer_name=_ANALYSER, index_option="freq")
         self._schema = builder.build()
-        self._index: Any = tantivy.Index(self._schema)
-        self._index.register_tokenizer(_ANALYSER, _ANALYSE)
+        self._index = self._ready(tantivy.Index(self._schema))
 
     @property
     def is_saved(self) -> bool:
         """Whether it lives in the folder, and not in memory only."""
         return self._folder is not None
 
-    def load(self) -> bool:
-        """Opens the saved index, unless it is missing, damaged or another ledger's; says whether it did."""
+    def __len__(self) -> int:
+        return int(self._index.searcher().num_docs)
+
+    def _ready(self, index: Any) -> Any:
+        index.register_tokenizer(_ANALYSER, _ANALYSE)
+        # What a search sees changes when this class says so, not when a builder elsewhere commits.
+        index.config_reader("manual")
+        index.reload()
+        return index
+
+    def load(self, *, mend: bool = False) -> bool:
+        """Opens the saved index, unless it is missing, damaged or another ledger's; says whether it did.
+
+        mend: goes back to the last noted state when a builder was stopped between committing and noting it.
+        """
         if self._folder is None:
             return False
         try:
@@ -80,45 +103,34 @@ class WordIndex:
             if any(told.get(name) != value for name, value in self._origin.items()):
                 return False
             # tantivy opens a folder without its list of segments as an empty index, and panics on a torn segment.
-            if told["files"] != self._digests():
+            if any(_digest(self._folder / name) != digest for name, digest in told["segments"].items()):
                 return False
-            index = tantivy.Index(self._schema, path=str(self._folder))
-            index.register_tokenizer(_ANALYSER, _ANALYSE)
-            version = int(told["version"])
+            for name, text in told["lists"].items():
+                if (self._folder / name).read_text(encoding="utf-8") != text:
+                    if not mend:
+                        return False
+                    _replace(self._folder / name, text)
+            index = self._ready(tantivy.Index(self._schema, path=str(self._folder)))
+            version, top_key = int(told["version"]), int(told["top_key"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
-        self._index, self.version = index, version
+        self._index, self.version, self.top_key = index, version, top_key
+        self._digests = dict(told["segments"])
         return True
 
-    def _digests(self) -> dict[str, str]:
-        """SHA-256 of each file that belongs to the index."""
-        digests = {}
-        for path in sorted(self._folder.iterdir() if self._folder else ()):
-            if not path.name.startswith(_STATE) and path.suffix != ".lock":
-                with path.open("rb") as file:
-                    digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-        return digests
-
     def create(self) -> None:
-        """Begins an empty index in the folder."""
+        """Begins an empty index, in the folder where it has one."""
+        self.version = self.top_key = -1
+        self._digests = {}
         if self._folder is None:
+            self._index = self._ready(tantivy.Index(self._schema))
             return
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
-        self._index = tantivy.Index(self._schema, path=str(self._folder))
-        self._index.register_tokenizer(_ANALYSER, _ANALYSE)
-
-    def keys(self) -> NDArray[np.int64]:
-        self._index.reload()
-        searcher = self._index.searcher()
-        if not searcher.num_docs:
-            return np.array([], dtype=np.int64)
-        hits = searcher.search(tantivy.Query.all_query(), searcher.num_docs, count=False).hits
-        values = searcher.fast_field_values("key", [address for _, address in hits])
-        return np.sort(np.array(values, dtype=np.int64))
+        self._index = self._ready(tantivy.Index(self._schema, path=str(self._folder)))
 
     def change(self, remove: Iterable[int], add: Iterable[tuple[int, str, str]], version: int) -> None:
-        """Removes chunks by key, adds (key, place, text)."""
+        """Removes chunks by key, adds (key, place, text), and notes the version that this gives."""
         writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=1)
         for key in remove:
             # By query: deletion by term takes a Python number for a signed one and finds nothing.
@@ -129,17 +141,30 @@ class WordIndex:
             document.add_text("place", place)
             document.add_text("text", text)
             writer.add_document(document)
+            self.top_key = max(self.top_key, int(key))
         writer.commit()
         writer.wait_merging_threads()
         self._index.reload()
         self.version = version
         if self._folder is not None:
-            temporary = self._folder / f"{_STATE}.new"
-            temporary.write_text(json.dumps({**self._origin, "version": version, "files": self._digests()}), encoding="utf-8")
-            temporary.replace(self._folder / _STATE)
+            self._note()
+
+    def _note(self) -> None:
+        """Writes down which files make up the index. Segments never change: each is read once only."""
+        assert self._folder is not None
+        names = [path.name for path in self._folder.iterdir() if path.suffix in _SEGMENT_SUFFIXES]
+        self._digests = {name: self._digests.get(name) or _digest(self._folder / name) for name in sorted(names)}
+        told = {
+            **self._origin,
+            "version": self.version,
+            "top_key": self.top_key,
+            "segments": self._digests,
+            "lists": {name: (self._folder / name).read_text(encoding="utf-8") for name in _LISTS},
+        }
+        _replace(self._folder / _STATE, json.dumps(told))
 
     def search(self, text: str, count: int) -> list[tuple[int, float]]:
-        """(key, BM25) of the best chunks, best first; ties by key. Punctuation in the text has no meaning."""
+        """(key, BM25) of the best chunks, best first, and all that tie with the last. Punctuation has no meaning."""
         terms = list(dict.fromkeys(analyse(text)))[:_MOST_QUERY_TERMS]
         if not terms or count < 1:
             return []
@@ -147,10 +172,14 @@ class WordIndex:
             [(tantivy.Occur.Should, self._term(field, term)) for term in terms for field in ("text", "place")]
         )
         searcher = self._index.searcher()
-        hits = searcher.search(query, count, count=False).hits
+        wanted = count + _SPARE
+        while True:
+            hits = searcher.search(query, wanted, count=False).hits
+            if len(hits) < wanted or hits[-1][0] < hits[count - 1][0] * (1 - 1e-5):
+                break
+            wanted *= 4
         keys = searcher.fast_field_values("key", [address for _, address in hits]) if hits else []
-        found = [(int(key), float(score)) for (score, _), key in zip(hits, keys, strict=True)]
-        return sorted(found, key=lambda hit: (-hit[1], hit[0]))
+        return [(int(key), float(score)) for (score, _), key in zip(hits, keys, strict=True)]
 
     def _term(self, field: str, term: str) -> Any:
         query = tantivy.Query.term_query(self._schema, field, term, index_option="freq")
@@ -165,3 +194,17 @@ class WordIndex:
             frequency = max(searcher.doc_freq("text", term), searcher.doc_freq("place", term))
             weights[term] = math.log1p((total - min(frequency, total) + 0.5) / (frequency + 0.5))
         return weights
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{path.name}.new")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 
 _DOCUMENTS_KEPT = 64
+_ROWS_AT_ONCE = 4_096
+# Scores that differ by less are the same: sums of the same numbers in another order.
+_TIE = 1e-6
+ANEW_UP_TO = 20_000
+"""Chunks up to which a change that removes some makes the word index anew, so that its scores are those of a fresh one."""
 
 
 class Hit(NamedTuple):
@@ -108,12 +113,29 @@ class LocalStore:
     # -- searching ---------------------------------------------------------------------------------------------------
 
     def dense(self, vector: NDArray[np.float32], count: int) -> list[Hit]:
+        """The chunks nearest to a unit vector, by cosine."""
         with self._lock:
-            return [Hit(*hit) for hit in self._fresh_vectors().search(vector, count)]
+            if count < 1:
+                return []
+            keys, vectors = self.ledger.vectors(self._fresh_vectors().candidates(vector, count), self.dimensions)
+            # Summed row by row: a score does not depend on which rows are scored with it.
+            scores = (vectors * vector.astype(np.float32)).sum(axis=1)
+            return self._ranked([(int(key), float(score)) for key, score in zip(keys, scores, strict=True)], count)
 
     def lexical(self, text: str, count: int) -> list[Hit]:
+        """The chunks that hold the text's words, by BM25."""
         with self._lock:
-            return [Hit(*hit) for hit in self._fresh_words().search(text, count)]
+            return self._ranked(self._fresh_words().search(text, count), count)
+
+    def _ranked(self, scored: list[tuple[int, float]], count: int) -> list[Hit]:
+        """The best `count`, ties by place: which key a chunk has depends on how the store grew."""
+        scored.sort(key=lambda hit: -hit[1])
+        if len(scored) > count:
+            scored = [hit for hit in scored if hit[1] >= scored[count - 1][1] - _TIE]
+        places = self.ledger.places(key for key, _ in scored)
+        present = [hit for hit in scored if hit[0] in places]
+        present.sort(key=lambda hit: (-round(hit[1] / _TIE), places[hit[0]]))
+        return [Hit(*hit) for hit in present[:count]]
 
     def term_weights(self, text: str) -> dict[str, float]:
         with self._lock:
@@ -151,72 +173,107 @@ class LocalStore:
             self.ledger.put(entry)
 
     def derive(self) -> None:
-        """Brings both search indexes to the ledger's version and saves them."""
+        """Brings both search indexes to the ledger's version and saves what is worth saving.
+
+        A few changes of a large dense index are left to be followed when it is opened: writing it anew takes longer.
+        """
         with self._lock:
-            self._fresh_vectors().save(self.folder)
-            self._fresh_words()
+            vectors, words = self._fresh_vectors(), self._fresh_words()
+            if vectors.wants_folding:
+                self._fold(vectors)
+            if vectors.is_worth_saving:
+                vectors.save(self.folder)
+            self.ledger.forget(min(vectors.saved_version, words.version))
 
     def derived_state(self) -> dict[str, str]:
-        """For each derived index whether the saved one fits the ledger: "current", "behind" or "missing or damaged"."""
-        from index.lexical import WordIndex
-        from index.vectors import DenseIndex
-
-        vectors = DenseIndex(self.dimensions, identity=self.ledger.identity, fingerprint=self.ledger.meta("fingerprint") or "")
-        words = WordIndex(self.folder, identity=self.ledger.identity)
-        return {
-            name: "missing or damaged" if not loaded else "current" if version == self.version else "behind"
-            for name, loaded, version in (
-                ("vectors", vectors.load(self.folder), vectors.version),
-                ("words", words.load(), words.version),
-            )
-        }
+        """For each derived index how the saved one fits the ledger: "current", "n changes behind", "missing or damaged"."""
+        states = {}
+        vectors, words = self._new_vectors(), self._new_words(self.folder)
+        for name, loaded, index in (("vectors", vectors.load(self.folder), vectors), ("words", words.load(), words)):
+            removed = self.ledger.removed_keys(after_version=index.version) if loaded else None
+            if removed is None:
+                states[name] = "missing or damaged"
+            else:
+                changes = len(removed) + len(self.ledger.chunk_keys(above=index.top_key))
+                states[name] = f"{changes} changes behind" if changes else "current"
+        return states
 
     # -- deriving ----------------------------------------------------------------------------------------------------
 
-    def _fresh_vectors(self) -> DenseIndex:
+    def _new_vectors(self) -> DenseIndex:
         from index.vectors import DenseIndex
 
-        if self._vectors is None:
-            self._vectors = DenseIndex(
-                self.dimensions, identity=self.ledger.identity, fingerprint=self.ledger.meta("fingerprint") or ""
-            )
-            self._vectors.load(self.folder)
-        # The version is read before the keys: if the ledger moves on in between, the next search follows again.
-        version = self._version_now()
-        if self._vectors.version != version:
-            wanted, have = self.ledger.chunk_keys(), self._vectors.keys()
-            keys, vectors = self.ledger.vectors(np.setdiff1d(wanted, have), self.dimensions)
-            self._vectors.change(np.setdiff1d(have, wanted), keys, vectors, version)
-        return self._vectors
+        return DenseIndex(self.dimensions, identity=self.ledger.identity, fingerprint=self.ledger.meta("fingerprint") or "")
 
-    def _fresh_words(self) -> WordIndex:
+    def _new_words(self, folder: Path | None) -> WordIndex:
         from index.lexical import WordIndex
 
+        return WordIndex(folder, identity=self.ledger.identity)
+
+    def _rows(self, keys: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        for begin in range(0, len(keys), _ROWS_AT_ONCE):
+            yield self.ledger.vectors(keys[begin : begin + _ROWS_AT_ONCE], self.dimensions)
+
+    def _fold(self, vectors: DenseIndex) -> None:
+        version = self._version_now()
+        keys = self.ledger.chunk_keys()
+        vectors.fold(self._rows(keys), count=len(keys), version=version)
+
+    def _fresh_vectors(self) -> DenseIndex:
+        version = self._version_now()
+        if self._vectors is None:
+            self._vectors = self._new_vectors()
+            self._vectors.load(self.folder)
+        if self._vectors.version != version:
+            # The version is read before the keys: if the ledger moves on in between, the next search follows again.
+            removed = self._removed_since(self._vectors)
+            if removed is None:
+                self._vectors = self._new_vectors()
+                if not self._vectors.load(self.folder) or (removed := self._removed_since(self._vectors)) is None:
+                    self._vectors = self._new_vectors()
+                    self._fold(self._vectors)
+                    return self._vectors
+            self._vectors.follow(removed, self._rows(self.ledger.chunk_keys(above=self._vectors.top_key)), version)
+        return self._vectors
+
+    def _removed_since(self, index: DenseIndex | WordIndex) -> NDArray[np.int64] | None:
+        """None when the index is empty or so old that the ledger does not remember what has changed since."""
+        return None if index.version < 0 else self.ledger.removed_keys(after_version=index.version)
+
+    def _fresh_words(self) -> WordIndex:
         version = self._version_now()
         if self._words is None:
-            words = WordIndex(self.folder, identity=self.ledger.identity)
-            if not words.load():
-                if self._writable:
-                    words.create()
-                else:
-                    words = WordIndex(None, identity=self.ledger.identity)
-            self._words = words
-        if self._words.version != version:
-            if not self._writable and self._words.is_saved:
-                # The saved index belongs to the builder: a reader that must go on without it does so in memory.
-                self._words = WordIndex(None, identity=self.ledger.identity)
-            wanted, have = self.ledger.chunk_keys(), self._words.keys()
-            chunks = self.ledger.chunks(np.setdiff1d(wanted, have))
-            titles = self.ledger.titles(chunk.document_id for chunk in chunks.values())
-            self._words.change(
-                np.setdiff1d(have, wanted).tolist(),
-                (
-                    (key, " ".join((titles.get(chunk.document_id, ""), *chunk.headings)), chunk.text)
-                    for key, chunk in sorted(chunks.items())
-                ),
-                version,
-            )
+            self._words = self._new_words(self.folder)
+            if not self._words.load(mend=self._writable):
+                self._words = self._anew_words()
+        if self._words.version == version:
+            return self._words
+        if not self._writable and self._words.is_saved:
+            # The saved index belongs to the builder, who may have finished it by now; else it is followed in memory.
+            again = self._new_words(self.folder)
+            if again.load() and again.version == version:
+                self._words = again
+                return again
+            self._words = self._anew_words()
+        removed = self._removed_since(self._words)
+        if removed is None or (len(removed) and len(self._words) <= ANEW_UP_TO):
+            self._words = self._anew_words()
+            removed = np.array([], dtype=np.int64)
+        self._words.change(removed.tolist(), self._words_of(self.ledger.chunk_keys(above=self._words.top_key)), version)
         return self._words
+
+    def _anew_words(self) -> WordIndex:
+        words = self._new_words(self.folder if self._writable else None)
+        words.create()
+        return words
+
+    def _words_of(self, keys: NDArray[np.int64]) -> Iterator[tuple[int, str, str]]:
+        """(key, title and headings, text) of each chunk."""
+        for begin in range(0, len(keys), _ROWS_AT_ONCE):
+            chunks = self.ledger.chunks(keys[begin : begin + _ROWS_AT_ONCE])
+            titles = self.ledger.titles(chunk.document_id for chunk in chunks.values())
+            for key, chunk in sorted(chunks.items()):
+                yield key, " ".join((titles.get(chunk.document_id, ""), *chunk.headings)), chunk.text
 
 
 def built_with(fingerprint: str, dimensions: int, chunk_tokens: int) -> dict[str, str]:

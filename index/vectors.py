@@ -1,10 +1,17 @@
-"""Dense search: FAISS, derived from the ledger, kept in one file that vouches for itself."""
+"""Dense search: FAISS, derived from the ledger, kept in one file that vouches for itself.
+
+Small stores are searched exactly, vector by vector. In large ones a product quantizer (4 bits for each 4 dimensions,
+"fast scan", André et al., VLDB 2015) finds candidates in a fraction of the time and space; the store scores them again by
+the ledger's vectors. What came and went since the file was written lies beside it: new vectors in a small exact index,
+removed keys in a set.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +20,116 @@ import numpy as np
 from numpy.typing import NDArray
 
 FILE_NAME = "vectors.faiss"
-_FORMAT = 1
+_FORMAT = 2
+EXACT_UP_TO = 20_000
+"""Chunks up to which every vector is compared; docs/performance.md shows why."""
+_TRAINED_ON = 65_536
+_DIMENSIONS_A_CODE = 4
+# How many candidates the quantizer gives for each result: recall against time, measured in docs/performance.md.
+_CANDIDATES_A_RESULT = 10
+# Rounding to half precision may swap neighbours at the cut.
+_SPARE = 16
+
+Keys = NDArray[np.int64]
+Rows = Iterable[tuple[Keys, NDArray[np.float32]]]
 
 
 class DenseIndex:
-    """Exact inner product over unit vectors (the cosine), by chunk key."""
+    """Candidates by inner product over unit vectors (the cosine), by chunk key."""
 
     def __init__(self, dimensions: int, *, identity: str, fingerprint: str) -> None:
         self.dimensions = dimensions
         self.version = -1
-        """The ledger's version that the index shows; -1 before the first sync."""
+        """The ledger's version that the index shows; -1 before the first."""
+        self.saved_version = -1
+        self.top_key = -1
+        """The greatest key that it has ever held: what the ledger gives a greater one is new."""
         self._origin = {"format": _FORMAT, "identity": identity, "fingerprint": fingerprint, "dimensions": dimensions}
-        self._index: Any = faiss.IndexIDMap2(faiss.IndexFlatIP(dimensions))
+        self._large: Any = None
+        self._large_keys: Keys = np.array([], dtype=np.int64)
+        self._exact: Any = self._empty()
+        self._gone: set[int] = set()
+        self._unsaved = 0
 
-    def keys(self) -> NDArray[np.int64]:
-        return np.asarray(faiss.vector_to_array(self._index.id_map), dtype=np.int64)
+    def _empty(self) -> Any:
+        codes = faiss.IndexScalarQuantizer(self.dimensions, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        return faiss.IndexIDMap2(codes)
 
-    def change(self, remove: NDArray[np.int64], keys: NDArray[np.int64], vectors: NDArray[np.float32], version: int) -> None:
-        if len(remove):
-            self._index.remove_ids(remove)
-        if len(keys):
-            self._index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), keys)
+    def __len__(self) -> int:
+        return int(len(self._large_keys) - len(self._gone) + self._exact.ntotal)
+
+    @property
+    def wants_folding(self) -> bool:
+        """Whether so much came and went that the index should be made anew and saved."""
+        if self._large is None:
+            return len(self) > EXACT_UP_TO
+        if len(self) < EXACT_UP_TO // 2:
+            return True
+        return int(self._exact.ntotal) + len(self._gone) > max(2_000, len(self) // 50)
+
+    @property
+    def is_worth_saving(self) -> bool:
+        """Whether following the ledger at the next start would take longer than writing the file now."""
+        if self.saved_version < 0:
+            return True
+        return self._large is None and self._unsaved > max(64, len(self) // 20)
+
+    def follow(self, removed: Keys, added: Rows, version: int) -> None:
+        """Takes in what changed."""
+        self._unsaved += len(removed)
+        if len(removed):
+            self._exact.remove_ids(removed)
+            self._gone.update(np.intersect1d(removed, self._large_keys, assume_unique=True).tolist())
+        for keys, vectors in added:
+            if len(keys):
+                self._exact.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), keys)
+                self.top_key = max(self.top_key, int(keys.max()))
+                self._unsaved += len(keys)
         self.version = version
 
-    def search(self, vector: NDArray[np.float32], count: int) -> list[tuple[int, float]]:
-        """(key, cosine) of the nearest chunks, best first; ties by key, so that results repeat."""
-        if not self._index.ntotal or count < 1:
-            return []
-        scores, keys = self._index.search(vector.reshape(1, -1).astype(np.float32), min(count, self._index.ntotal))
-        found = [(int(key), float(score)) for key, score in zip(keys[0], scores[0], strict=True) if key >= 0]
-        return sorted(found, key=lambda hit: (-hit[1], hit[0]))
+    def fold(self, everything: Rows, *, count: int, version: int) -> None:
+        """Makes the index anew from the `count` vectors of that version, in the kind that suits their number."""
+        self._large, self._large_keys = None, np.array([], dtype=np.int64)
+        self._exact, self._gone = self._empty(), set()
+        self.saved_version = -1
+        if count <= EXACT_UP_TO or self.dimensions % _DIMENSIONS_A_CODE:
+            self.follow(self._large_keys, everything, version)
+            return
+        self._large = faiss.IndexPQFastScan(self.dimensions, self.dimensions // _DIMENSIONS_A_CODE, 4, faiss.METRIC_INNER_PRODUCT)
+        waiting: list[NDArray[np.float32]] = []
+        kept: list[Keys] = []
+        for keys, vectors in everything:
+            kept.append(keys)
+            waiting.append(vectors)
+            # Trained on the first vectors: the rest is never in memory at once.
+            if self._large.is_trained or sum(map(len, waiting)) >= _TRAINED_ON:
+                self._take(waiting)
+                waiting = []
+        self._take(waiting)
+        self._large_keys = np.concatenate(kept)
+        self.top_key = int(self._large_keys.max())
+        self.version = version
+
+    def _take(self, waiting: list[NDArray[np.float32]]) -> None:
+        if waiting:
+            rows = np.concatenate(waiting)
+            if not self._large.is_trained:
+                self._large.train(rows)
+            self._large.add(rows)
+
+    def candidates(self, vector: NDArray[np.float32], count: int) -> Keys:
+        """Keys of chunks among which are the `count` nearest, in no order: scored exactly they give them."""
+        query = np.ascontiguousarray(vector.reshape(1, -1), dtype=np.float32)
+        found: list[Keys] = []
+        if self._exact.ntotal:
+            found.append(self._exact.search(query, min(count + _SPARE, self._exact.ntotal))[1][0])
+        if self._large is not None and len(self._large_keys):
+            wanted = count * _CANDIDATES_A_RESULT + len(self._gone)
+            places = self._large.search(query, min(wanted, len(self._large_keys)))[1][0]
+            keys = self._large_keys[places[places >= 0]]
+            found.append(np.array([key for key in keys.tolist() if key not in self._gone], dtype=np.int64))
+        keys = np.concatenate(found) if found else np.array([], dtype=np.int64)
+        return keys[keys >= 0]
 
     def load(self, folder: Path) -> bool:
         """Takes over the saved index, unless it is missing, torn, or another ledger's; says whether it did."""
@@ -53,20 +140,36 @@ class DenseIndex:
                 return False
             if told.get("sha256") != hashlib.sha256(payload).hexdigest():
                 return False
-            version = int(told["version"])
+            version, top_key, count = int(told["version"]), int(told["top_key"]), int(told["large"])
         except (OSError, ValueError, KeyError, TypeError):
             return False
-        self._index = faiss.deserialize_index(np.frombuffer(payload, dtype=np.uint8).copy())
-        self.version = version
+        data = np.frombuffer(payload, dtype=np.uint8)
+        if count:
+            self._large_keys = data[: 8 * count].view(np.int64).copy()
+            self._large = faiss.deserialize_index(data[8 * count :])
+        else:
+            self._exact = faiss.deserialize_index(data)
+        self.version = self.saved_version = version
+        self.top_key = top_key
         return True
 
     def save(self, folder: Path) -> None:
-        """Replaces the file at once: a reader finds the old one or the new one."""
-        payload = faiss.serialize_index(self._index).tobytes()
-        header = json.dumps({**self._origin, "version": self.version, "sha256": hashlib.sha256(payload).hexdigest()}).encode()
+        """Replaces the file at once: a reader finds the old one or the new one. Only an index just folded, or a small one."""
+        count = len(self._large_keys)
+        index = self._large if count else self._exact
+        payload = self._large_keys.tobytes() + faiss.serialize_index(index).tobytes()
+        told = {
+            **self._origin,
+            "version": self.version,
+            "top_key": self.top_key,
+            "large": count,
+            "sha256": hashlib.sha256(payload).hexdigest(),
+        }
         temporary = folder / f"{FILE_NAME}.new"
         with temporary.open("wb") as file:
-            file.write(header + b"\n" + payload)
+            file.write(json.dumps(told).encode() + b"\n" + payload)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(folder / FILE_NAME)
+        self.saved_version = self.version
+        self._unsaved = 0

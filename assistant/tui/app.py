@@ -107,8 +107,9 @@ class ChatApp(App[None]):
             from assistant.settings import load_settings
 
             settings = load_settings(self._given)
-            from assistant.assembly import Assistant, is_built
+            from assistant.assembly import Assistant, is_built, upgrade_store
 
+            upgrade_store(settings)
             if not is_built(settings):
                 self._build()
             if self._quitting.is_set():
@@ -156,7 +157,10 @@ class ChatApp(App[None]):
             if self._quitting.is_set():
                 return
             if isinstance(event, Progress):
-                self._tell(f"building the index: {event.stage} {event.done} of {event.total}")
+                if event.stage == "preparing":
+                    self._tell("preparing the model for this machine, once")
+                else:
+                    self._tell(f"building the index: {event.stage} {event.done} of {event.total}")
             elif isinstance(event, Report):
                 self._tell_report(event)
 
@@ -180,6 +184,8 @@ class ChatApp(App[None]):
             words += " · the corpus folder is gone"
         elif not drift.is_empty:
             words += " · the corpus has changed, F5 updates the index"
+        if assistant.notice:
+            self.call_from_thread(self.notify, one_line(assistant.notice), severity="warning", timeout=15, markup=False)
         self.post_message(StateChanged(words, ready=True))
 
     @on(StateChanged)

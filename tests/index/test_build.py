@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from index.build import Plan, build, build_lock
+from index.build import Plan, build
 from index.embedders import LocalEmbedder
 from index.errors import CorpusError, StoreBusy, StoreError, StoreMismatch, StoreMissing
 from index.health import examine
 from index.settings import IndexSettings
 from index.store import LocalStore
+from index.writing import build_lock
 from tests.conftest import BREAD, ROOT, run_build
 
 
@@ -41,7 +42,7 @@ def test_a_second_build_embeds_nothing_and_loads_no_model(settings: IndexSetting
     fresh = LocalEmbedder()
     report = run_build(settings, fresh)
     assert (report.embedded, report.unchanged) == (0, ("bread.txt", "rivers.md"))
-    assert fresh._model is None
+    assert fresh._compiled is None and fresh._reference is None
 
 
 def test_one_changed_file_costs_that_file(settings: IndexSettings, embedder: LocalEmbedder) -> None:
@@ -215,7 +216,7 @@ def test_a_store_that_is_missing_or_another_programs_is_told(tmp_path: Path) -> 
 
 
 def test_two_builders_do_not_meet(settings: IndexSettings, embedder: LocalEmbedder) -> None:
-    with build_lock(settings.store), pytest.raises(StoreBusy, match="another process"):
+    with build_lock(settings.store), pytest.raises(StoreBusy, match=f"process {os.getpid()} on .* is building"):
         run_build(settings, embedder)
     assert run_build(settings, embedder).embedded == 4
 

@@ -1,0 +1,98 @@
+"""How a store is opened for writing: one builder at a time, older formats brought up, damaged ledgers set aside."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+from index.database import FILE_NAME as LEDGER_FILE
+from index.errors import StoreBusy, StoreDamaged, StoreError, StoreOutdated
+from index.schema import migrate
+from index.store import LocalStore
+
+
+@contextmanager
+def build_lock(store: Path) -> Iterator[None]:
+    """One builder at a time. The lock dies with its process. Raises StoreBusy or StoreError."""
+    from filelock import FileLock, Timeout
+
+    holder = store / "builder"
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(store / "lock", timeout=0)
+        lock.acquire()
+        holder.write_text(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+    except Timeout as error:
+        try:
+            who = holder.read_text(encoding="utf-8")[:200]
+        except (OSError, ValueError):
+            who = "another process"
+        raise StoreBusy(f"{who} is building the index in {store}; wait until it is done.") from error
+    except OSError as error:
+        raise StoreError(
+            f"the index folder {store} cannot be written ({error.strerror or error}); choose another with --store."
+        ) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            holder.unlink()
+        lock.release()
+
+
+def upgrade(folder: Path) -> bool:
+    """Brings a store of an earlier release to this one's format; says whether there was something to do.
+
+    Nothing is embedded. Raises StoreError where it cannot be written.
+    """
+    try:
+        LocalStore(folder).close()
+    except StoreOutdated:
+        with build_lock(folder):
+            store = open_for_writing(folder)
+            try:
+                store.derive()
+            finally:
+                store.close()
+        return True
+    except StoreError:
+        pass
+    return False
+
+
+def open_for_writing(folder: Path) -> LocalStore:
+    """Under the build lock."""
+    try:
+        return LocalStore(folder, writable=True)
+    except StoreOutdated:
+        try:
+            migrate(folder / LEDGER_FILE)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"the index in {folder} was made by an earlier release and cannot be brought to this one's format ({error}); "
+                "close other programs that use it and check free space and permissions, then run: assistant index"
+            ) from error
+        return LocalStore(folder, writable=True)
+
+
+def set_aside_if_damaged(folder: Path) -> None:
+    """A rebuild of a damaged ledger starts afresh; the damaged file is set aside, not deleted."""
+    try:
+        store = open_for_writing(folder)
+    except StoreDamaged:
+        sound = False
+    else:
+        sound = store.ledger.integrity() == "ok"
+        store.close()
+    if sound:
+        return
+    free = next(number for number in count(1) if not (folder / f"{LEDGER_FILE}.damaged-{number}").exists())
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            (folder / f"{LEDGER_FILE}{suffix}").replace(folder / f"{LEDGER_FILE}.damaged-{free}{suffix}")
