@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: chat test check format eval screenshot clean
+.PHONY: chat test check soak format eval screenshot clean
 
 # The index is built once; later changes of the corpus are told in the chat (F5) and taken in by `assistant index`.
 # (Not a target of its own: make deletes the target of a recipe that was stopped.)
@@ -24,6 +24,10 @@ check: $(VENV)/installed-for-tests
 format: $(VENV)/installed-for-tests
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The long forms of what the store must stand: 500 killed builders, a minute of readers and writers. About a quarter of an hour.
+soak: $(VENV)/installed-for-tests
+	ASSISTANT_SOAK=1 $(BIN)/python -m pytest tests/index/test_faults.py
 
 eval: $(VENV)/installed
 	@$(BIN)/assistant eval alliance

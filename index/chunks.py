@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from index.documents import Document, Locator, Voice
-from index.schema import DIGEST_BYTES
 from index.sentences import Span, sentence_spans
 from index.voices import voice_at
 
@@ -16,6 +15,8 @@ TokenCounter = Callable[[Sequence[str]], list[int]]
 """Texts -> the number of the embedder's tokens in each, without special tokens."""
 
 _SPECIAL_TOKENS = 2
+DIGEST_BYTES = 16
+"""How much of a text's SHA-256 names its vector: among a billion texts two of one name are as likely as 1 in 10^20."""
 
 
 @dataclass(frozen=True, slots=True)

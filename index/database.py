@@ -42,10 +42,10 @@ class Database:
                 "permissions and space, or choose another with --store."
             ) from error
         except sqlite3.DatabaseError as error:
-            raise self._damaged(error) from error
+            raise self.damaged(error) from error
 
-    def _damaged(self, error: sqlite3.Error) -> StoreDamaged:
-        return StoreDamaged(f"the index in {self._path.parent} is damaged ({error}); rebuild it with: assistant index --rebuild")
+    def damaged(self, reason: object) -> StoreDamaged:
+        return StoreDamaged(f"the index in {self._path.parent} is damaged ({reason}); rebuild it with: assistant index --rebuild")
 
     def _connect(self, writable: bool) -> sqlite3.Connection:
         location = self._path.resolve().as_uri()
@@ -126,16 +126,26 @@ class Database:
                     "What was written before is whole."
                 ) from error
             except sqlite3.DatabaseError as error:
-                raise self._damaged(error) from error
+                raise self.damaged(error) from error
 
     def _rows(self, statement: str, arguments: Sequence[object] = ()) -> list[tuple[object, ...]]:
         with self._lock:
             try:
                 return self._connection.execute(statement, arguments).fetchall()
             except sqlite3.OperationalError as error:
+                if "decode" in str(error):
+                    raise self.damaged("a text is not UTF-8") from error
                 raise StoreError(f"the index in {self._path.parent} cannot be read now ({error}); try again.") from error
             except sqlite3.DatabaseError as error:
-                raise self._damaged(error) from error
+                raise self.damaged(error) from error
+
+    def _each(self, statement: str) -> Iterator[tuple[object, ...]]:
+        """Row by row, for tables that do not fit into memory."""
+        with self._lock:
+            try:
+                yield from self._connection.execute(statement)
+            except sqlite3.DatabaseError as error:
+                raise self.damaged(error) from error
 
     def meta(self, key: str) -> str | None:
         rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))

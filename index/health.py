@@ -80,19 +80,19 @@ def _examine_store(store: LocalStore, settings: IndexSettings, fingerprint: str 
         f"{counts['documents']} documents, {counts['chunks']} chunks, {counts['vectors']} vectors, version {store.version}, "
         f"in {store.folder}",
     )
-    integrity = store.ledger.integrity()
-    if integrity == "ok":
-        yield Finding("ok", "ledger", "sound")
+    damage = store.ledger.damage()
+    if damage is None:
+        yield Finding("ok", "ledger", "sound, every row as it was written")
     else:
-        yield Finding("bad", "ledger", f"damaged ({integrity}); rebuild it with: assistant index --rebuild")
+        yield Finding("bad", "ledger", f"damaged ({damage}); rebuild it with: assistant index --rebuild")
     if fingerprint is not None:
         try:
             store.check(fingerprint=fingerprint, chunk_tokens=settings.chunk_tokens)
         except AssistantError as error:
             yield Finding("bad", "built with", str(error))
     for name, state in store.derived_state().items():
-        if state == "current":
-            yield Finding("ok", name, "current")
+        if state.startswith("current"):
+            yield Finding("ok", name, state)
         else:
             yield Finding("look", name, f"{state}; remade in memory at each start until you run: assistant index")
 

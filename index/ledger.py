@@ -15,7 +15,7 @@ from index.chunks import Chunk
 from index.database import Database
 from index.documents import Document, Locator, Voice
 from index.errors import StoreError
-from index.schema import text_between
+from index.schema import checksum, text_between
 
 STALE = "stale"
 """Stands for the digest of a document that was built in another way than the ledger now says."""
@@ -102,13 +102,20 @@ class Ledger(Database):
     def document(self, document_id: str) -> Document:
         """Raises StoreError when the ledger does not hold it."""
         with self._reading():
-            rows = self._rows("SELECT number, record, digest, locators, gaps FROM documents WHERE id = ?", (document_id,))
+            rows = self._rows(
+                "SELECT number, record, digest, locators, gaps, checksum FROM documents WHERE id = ?", (document_id,)
+            )
             if not rows:
                 raise StoreError(f"{document_id} is not in the index any more; ask again, or see: assistant sources")
-            number, record, digest, places, told = rows[0]
-            chunks = self._rows("SELECT text FROM chunks WHERE document = ? ORDER BY ordinal", (number,))
+            number, record, digest, places, told, check = rows[0]
+            keys = self._rows("SELECT key FROM chunks WHERE document = ? ORDER BY ordinal", (number,))
+            chunks = list(self.chunks(int(str(key)) for (key,) in keys).values())
+        if check != checksum(document_id, record, places, told):
+            raise self.damaged(f"the row of {document_id} does not have its checksum")
         before, *after = json.loads(str(told))
-        text = before + "".join(f"{chunk[0]}{gap}" for chunk, gap in zip(chunks, after, strict=True))
+        if len(chunks) != len(after):
+            raise self.damaged(f"{document_id} lacks some of its text")
+        text = before + "".join(f"{chunk.text}{gap}" for chunk, gap in zip(chunks, after, strict=True))
         meta: dict[str, Any] = json.loads(str(record))
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in meta.items()}
         return Document(
@@ -137,12 +144,16 @@ class Ledger(Database):
     def chunks(self, keys: Iterable[int]) -> dict[int, Chunk]:
         """The chunks of those keys that (still) exist."""
         rows = self._rows(
-            "SELECT c.key, d.id, c.ordinal, c.headings, c.text, c.start, c.tokens, c.speaker, c.reporter "
-            "FROM chunks c JOIN documents d ON d.number = c.document WHERE c.key IN (SELECT value FROM json_each(?))",
+            "SELECT c.key, d.id, c.ordinal, c.start, c.tokens, c.headings, c.speaker, c.reporter, c.text, c.vector, c.checksum "
+            "FROM chunks c JOIN documents d ON d.number = c.document WHERE c.key IN (SELECT value FROM json_each(?)) "
+            "ORDER BY d.id, c.ordinal",
             (json.dumps([int(key) for key in keys]),),
         )
         found = {}
-        for key, document_id, ordinal, headings, text, start, tokens, speaker, reporter in rows:
+        for key, *values, check in rows:
+            document_id, ordinal, start, tokens, headings, speaker, reporter, text, _ = values
+            if check != checksum(*values):
+                raise self.damaged(f"chunk {ordinal} of {document_id} does not have its checksum")
             found[int(str(key))] = Chunk(
                 id=f"{document_id}#{ordinal}",
                 document_id=str(document_id),
@@ -174,13 +185,15 @@ class Ledger(Database):
     def vectors(self, keys: Iterable[int], dimensions: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(keys, vectors of shape (keys, dimensions)) for the chunks of those keys that exist."""
         rows = self._rows(
-            "SELECT c.key, v.vector FROM chunks c JOIN vectors v ON v.number = c.vector "
+            "SELECT c.key, v.digest, v.vector, v.checksum FROM chunks c JOIN vectors v ON v.number = c.vector "
             "WHERE v.model = (SELECT number FROM models WHERE fingerprint = ?) "
             "AND c.key IN (SELECT value FROM json_each(?)) ORDER BY c.key",
             (self.meta("fingerprint"), json.dumps([int(key) for key in keys])),
         )
         found = np.array([row[0] for row in rows], dtype=np.int64)
-        joined = b"".join(bytes(row[1]) for row in rows)  # type: ignore[call-overload]
+        if any(check != checksum(digest, vector) for _, digest, vector, check in rows):
+            raise self.damaged("a vector does not have its checksum")
+        joined = b"".join(bytes(row[2]) for row in rows)  # type: ignore[call-overload]
         return found, np.frombuffer(joined, dtype=np.float16).reshape(len(rows), dimensions).astype(np.float32)
 
     def missing_vectors(self, fingerprint: str, digests: Iterable[bytes]) -> set[bytes]:
@@ -206,6 +219,26 @@ class Ledger(Database):
             table: int(str(self._rows(f"SELECT count(*) FROM {table}")[0][0])) for table in ("documents", "chunks", "vectors")
         }
 
+    def damage(self) -> str | None:
+        """Reads everything; says what is wrong with it, None when nothing is."""
+        try:
+            told = self.integrity()
+            if told != "ok":
+                return told
+            keys = self.chunk_keys()
+            for begin in range(0, len(keys), _AT_ONCE):
+                self.chunks(keys[begin : begin + _AT_ONCE])
+            rows = self._each("SELECT digest, vector, checksum FROM vectors")
+            if any(check != checksum(digest, vector) for digest, vector, check in rows):
+                return "a vector does not have its checksum"
+            for row in self.documents():
+                self.document(row.id)
+        except StoreError as error:
+            return str(error.__cause__ or error)
+        except (ValueError, TypeError, KeyError) as error:
+            return f"a row cannot be read ({error})"
+        return None
+
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def _raise_version(self) -> None:
@@ -220,12 +253,13 @@ class Ledger(Database):
 
     def put_vectors(self, fingerprint: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Kept in half precision, which changes a cosine by less than 0.0005."""
+        halves = {digest: vector.astype(np.float16).tobytes() for digest, vector in vectors.items()}
         with self._transaction():
             self._connection.execute("INSERT OR IGNORE INTO models (fingerprint) VALUES (?)", (fingerprint,))
             self._connection.executemany(
-                "INSERT OR IGNORE INTO vectors (model, digest, vector) "
-                "VALUES ((SELECT number FROM models WHERE fingerprint = ?), ?, ?)",
-                [(fingerprint, digest, vector.astype(np.float16).tobytes()) for digest, vector in vectors.items()],
+                "INSERT OR IGNORE INTO vectors (model, digest, vector, checksum) "
+                "VALUES ((SELECT number FROM models WHERE fingerprint = ?), ?, ?, ?)",
+                [(fingerprint, digest, half, checksum(digest, half)) for digest, half in halves.items()],
             )
 
     def put(self, entry: Entry) -> None:
@@ -237,12 +271,13 @@ class Ledger(Database):
             for place in document.locators
         ]
         gaps = list(text_between(document.text, [(chunk.start, chunk.end) for chunk in entry.chunks]))
+        told = [json.dumps(each, ensure_ascii=False, separators=(",", ":")) for each in (record, locators, gaps)]
         with self._transaction():
             numbers = self._vector_numbers(self.meta("fingerprint") or "", entry.vector_keys)
             self._remove(document.id)
             added = self._connection.execute(
-                "INSERT INTO documents (id, digest, size, modified, tokens, indexed, kind, published, record, locators, gaps) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO documents (id, digest, size, modified, tokens, indexed, kind, published, record, locators, gaps, "
+                "checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     document.id,
                     document.digest,
@@ -252,29 +287,21 @@ class Ledger(Database):
                     time.time(),
                     document.kind,
                     document.published,
-                    json.dumps(record, ensure_ascii=False),
-                    json.dumps(locators, ensure_ascii=False, separators=(",", ":")),
-                    json.dumps(gaps, ensure_ascii=False),
+                    *told,
+                    checksum(document.id, *told),
                 ),
             )
-            self._connection.executemany(
-                "INSERT INTO chunks (document, ordinal, start, tokens, headings, speaker, reporter, text, vector) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        added.lastrowid,
-                        ordinal,
-                        chunk.start,
-                        chunk.tokens,
-                        json.dumps(chunk.headings, ensure_ascii=False),
-                        chunk.voice.speaker,
-                        chunk.voice.reported_by,
-                        chunk.text,
-                        numbers.get(vector_key),
-                    )
-                    for ordinal, (chunk, vector_key) in enumerate(zip(entry.chunks, entry.vector_keys, strict=True))
-                ],
-            )
+            for ordinal, (chunk, vector_key) in enumerate(zip(entry.chunks, entry.vector_keys, strict=True)):
+                headings, voice = json.dumps(chunk.headings, ensure_ascii=False), chunk.voice
+                values = (
+                    ordinal, chunk.start, chunk.tokens, headings, voice.speaker, voice.reported_by, chunk.text,
+                    numbers.get(vector_key),
+                )  # fmt: skip
+                self._connection.execute(
+                    "INSERT INTO chunks (document, ordinal, start, tokens, headings, speaker, reporter, text, vector, checksum) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (added.lastrowid, *values, checksum(document.id, *values)),
+                )
             self._raise_version()
 
     def touch(self, document_id: str, *, size: int, modified: int) -> None:

@@ -7,36 +7,44 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
+from index.chunks import DIGEST_BYTES
+
 FORMAT = "2"
-DIGEST_BYTES = 16
-"""How much of a text's SHA-256 names its vector: two texts of the same name are as unlikely as 1 in 2^64 texts."""
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, size INTEGER NOT NULL,
     modified INTEGER NOT NULL, tokens INTEGER NOT NULL, indexed REAL NOT NULL, kind TEXT NOT NULL, published TEXT,
-    record TEXT NOT NULL, locators TEXT NOT NULL, gaps TEXT NOT NULL
+    record TEXT NOT NULL, locators TEXT NOT NULL, gaps TEXT NOT NULL, checksum INTEGER NOT NULL
 );
 CREATE TABLE chunks (
     key INTEGER PRIMARY KEY AUTOINCREMENT,
     document INTEGER NOT NULL REFERENCES documents(number) ON DELETE CASCADE,
     ordinal INTEGER NOT NULL, start INTEGER NOT NULL, tokens INTEGER NOT NULL, headings TEXT NOT NULL,
-    speaker TEXT NOT NULL, reporter TEXT, text TEXT NOT NULL, vector INTEGER NOT NULL
+    speaker TEXT NOT NULL, reporter TEXT, text TEXT NOT NULL, vector INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
 );
 CREATE INDEX chunks_by_document ON chunks(document);
 CREATE TABLE models (number INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE);
 CREATE TABLE vectors (
     number INTEGER PRIMARY KEY, model INTEGER NOT NULL REFERENCES models(number), digest BLOB NOT NULL, vector BLOB NOT NULL,
-    UNIQUE (digest, model)
+    checksum INTEGER NOT NULL,    UNIQUE (digest, model)
 );
 CREATE TABLE removed (key INTEGER PRIMARY KEY, version INTEGER NOT NULL);
 """
 # A document's text is not kept twice: `gaps` is a JSON list of what stands before, between and after its chunks.
+# SQLite does not see when the disk changes a letter or a number: each row has a checksum, compared whenever it is read.
 # `removed` remembers the keys of chunks that are gone, until every derived index has followed.
+
+
+def checksum(*values: object) -> int:
+    """CRC-32 of a row's values: finds what a disk or a copy has changed, and nothing that was changed on purpose."""
+    return crc32(b"\x1f".join(value if isinstance(value, bytes) else str(value).encode("utf-8", "replace") for value in values))
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -80,15 +88,8 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
     numbers: dict[tuple[str, str], int] = {}
     for number, (fingerprint, digest, vector) in enumerate(old.execute("SELECT fingerprint, digest, vector FROM vectors"), 1):
         numbers[fingerprint, digest] = number
-        new.execute(
-            "INSERT INTO vectors VALUES (?, ?, ?, ?)",
-            (
-                number,
-                models[fingerprint],
-                bytes.fromhex(digest)[:DIGEST_BYTES],
-                np.frombuffer(vector, dtype=np.float32).astype(np.float16).tobytes(),
-            ),
-        )
+        key, half = bytes.fromhex(digest)[:DIGEST_BYTES], np.frombuffer(vector, dtype=np.float32).astype(np.float16).tobytes()
+        new.execute("INSERT INTO vectors VALUES (?, ?, ?, ?, ?)", (number, models[fingerprint], key, half, checksum(key, half)))
     documents = old.execute("SELECT id, digest, size, modified, tokens, indexed, record, locators, text FROM documents")
     for number, (identifier, digest, size, modified, tokens, indexed, record, locators, text) in enumerate(documents, 1):
         told = json.loads(record)
@@ -98,18 +99,19 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
         ).fetchall()
         gaps = json.dumps(list(text_between(text, [(start, end) for _, _, start, end, *_ in chunks])), ensure_ascii=False)
         new.execute(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 number, identifier, digest, size, modified, tokens, indexed, told["kind"], told["published"], record, locators,
-                gaps,
+                gaps, checksum(identifier, record, locators, gaps),
             ),
         )  # fmt: skip
         for ordinal, (key, headings, start, _, chunk_tokens, voice, chunk_text, vector) in enumerate(chunks):
             # A document that a cut-off rebuild left as it was has vectors of the model before.
             found = [numbers[each, vector] for each in (meta.get("fingerprint"), *models) if (each, vector) in numbers]
+            values = (ordinal, start, chunk_tokens, headings, *json.loads(voice), chunk_text, found[0])
             new.execute(
-                "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (key, number, ordinal, start, chunk_tokens, headings, *json.loads(voice), chunk_text, found[0]),
+                "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (key, number, *values, checksum(identifier, *values)),
             )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from index.chunks import Chunk
 from index.documents import Document
-from index.errors import StoreMismatch, StoreMissing
+from index.errors import StoreError, StoreMismatch, StoreMissing
 from index.ledger import DocumentRow, Entry, Ledger
 
 if TYPE_CHECKING:
@@ -176,17 +176,26 @@ class LocalStore:
         """Brings both search indexes to the ledger's version and saves what is worth saving.
 
         A few changes of a large dense index are left to be followed when it is opened: writing it anew takes longer.
+        Raises StoreError when they cannot be written; the ledger is whole, and the next start derives them again.
         """
         with self._lock:
-            vectors, words = self._fresh_vectors(), self._fresh_words()
-            if vectors.wants_folding:
-                self._fold(vectors)
-            if vectors.is_worth_saving:
-                vectors.save(self.folder)
+            try:
+                vectors, words = self._fresh_vectors(), self._fresh_words()
+                if vectors.wants_folding:
+                    self._fold(vectors)
+                if vectors.is_worth_saving:
+                    vectors.save(self.folder)
+            except (OSError, ValueError) as error:
+                # tantivy tells failures of the disk as ValueError.
+                self._vectors = self._words = None
+                raise StoreError(
+                    f"the search indexes in {self.folder} cannot be written ({str(error).splitlines()[0]}); check free space and "
+                    "permissions, then run the same command again. Documents and vectors are safe."
+                ) from error
             self.ledger.forget(min(vectors.saved_version, words.version))
 
     def derived_state(self) -> dict[str, str]:
-        """For each derived index how the saved one fits the ledger: "current", "n changes behind", "missing or damaged"."""
+        """For each derived index how the saved one fits the ledger: "current…", "n changes behind", "missing or damaged"."""
         states = {}
         vectors, words = self._new_vectors(), self._new_words(self.folder)
         for name, loaded, index in (("vectors", vectors.load(self.folder), vectors), ("words", words.load(), words)):
@@ -195,7 +204,12 @@ class LocalStore:
                 states[name] = "missing or damaged"
             else:
                 changes = len(removed) + len(self.ledger.chunk_keys(above=index.top_key))
-                states[name] = f"{changes} changes behind" if changes else "current"
+                followed = index is vectors and changes <= vectors.changes_left_unsaved
+                states[name] = (
+                    "current" if not changes
+                    else f"current, {changes} changes followed at each start" if followed
+                    else f"{changes} changes behind"
+                )  # fmt: skip
         return states
 
     # -- deriving ----------------------------------------------------------------------------------------------------

@@ -65,14 +65,17 @@ class DenseIndex:
             return len(self) > EXACT_UP_TO
         if len(self) < EXACT_UP_TO // 2:
             return True
-        return int(self._exact.ntotal) + len(self._gone) > max(2_000, len(self) // 50)
+        return int(self._exact.ntotal) + len(self._gone) > self.changes_left_unsaved
 
     @property
     def is_worth_saving(self) -> bool:
         """Whether following the ledger at the next start would take longer than writing the file now."""
-        if self.saved_version < 0:
-            return True
-        return self._large is None and self._unsaved > max(64, len(self) // 20)
+        return self.saved_version < 0 or (self._large is None and self._unsaved > self.changes_left_unsaved)
+
+    @property
+    def changes_left_unsaved(self) -> int:
+        """How many changes the next start may follow for itself."""
+        return max(64, len(self) // 20) if self._large is None else max(2_000, len(self) // 50)
 
     def follow(self, removed: Keys, added: Rows, version: int) -> None:
         """Takes in what changed."""

@@ -27,7 +27,8 @@ def build_lock(store: Path) -> Iterator[None]:
         store.mkdir(parents=True, exist_ok=True)
         lock = FileLock(store / "lock", timeout=0)
         lock.acquire()
-        holder.write_text(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        with suppress(OSError):
+            holder.write_text(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
     except Timeout as error:
         try:
             who = holder.read_text(encoding="utf-8")[:200]
@@ -88,7 +89,7 @@ def set_aside_if_damaged(folder: Path) -> None:
     except StoreDamaged:
         sound = False
     else:
-        sound = store.ledger.integrity() == "ok"
+        sound = store.ledger.damage() is None
         store.close()
     if sound:
         return

@@ -1,0 +1,33 @@
+"""A builder that waits for its word: run as a process of its own, to be killed at any instant.
+
+    python -m tests.index.builder CORPUS STORE
+
+Prints "ready" when its model is loaded; for each line on standard input it builds once and prints "done" or why not.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from index.build import build
+from index.embedders import LocalEmbedder
+from index.errors import AssistantError
+from index.settings import IndexSettings
+
+
+def main(corpus: Path, store: Path) -> None:
+    embedder = LocalEmbedder()
+    embedder.embed(["warm"])
+    print("ready", flush=True)  # noqa: T201 - the words of this process
+    for _ in sys.stdin:
+        try:
+            for _ in build(IndexSettings(corpus, corpus / "added", store), embedder):
+                pass
+            print("done", flush=True)  # noqa: T201
+        except AssistantError as error:
+            print(f"{type(error).__name__}: {error}", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
