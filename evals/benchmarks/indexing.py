@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -44,15 +45,9 @@ def ours(corpus: Path, store: Path, precision: str) -> tuple[float, str]:
     begin = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "assistant", "index", "--corpus", str(corpus), "--store", str(store)],
-        capture_output=True, check=True, text=True, env={**_environment(), "ASSISTANT_PRECISION": precision},
+        capture_output=True, check=True, text=True, env={**os.environ, "ASSISTANT_PRECISION": precision},
     )  # fmt: skip
     return time.perf_counter() - begin, done.stdout.strip().splitlines()[-1]
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "ASSISTANT_CHUNK_TOKENS": "200"}
 
 
 def embedding_share(corpus: Path, store: Path) -> tuple[int, float, float]:
