@@ -12,7 +12,7 @@ import pytest
 from assistant.assembly import Assistant
 from assistant.settings import Settings
 from index.build import Report, build
-from index.embedders import Embedder, LocalEmbedder
+from index.embedders import Embedder, LocalEmbedder, default_exports
 from index.settings import IndexSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,7 +109,15 @@ def command(tmp_path: Path) -> Command:
             capture_output=True,
             text=True,
             cwd=home,
-            env={**clean, "HOME": str(home), "COLUMNS": "100", "NO_COLOR": "1", **(environment or {})},
+            # The model made ready for this machine is shared: making it takes ten seconds.
+            env={
+                **clean,
+                "HOME": str(home),
+                "COLUMNS": "100",
+                "NO_COLOR": "1",
+                "ASSISTANT_EXPORTS": str(default_exports()),
+                **(environment or {}),
+            },
             timeout=300,
             check=False,
         )
