@@ -15,7 +15,8 @@ from assistant.retrieval.retriever import Retriever
 from assistant.settings import Settings
 from index.build import Plan, Progress, Report, build, compare, corpus_sources, known_failures
 from index.embedders import Embedder, RememberingEmbedder, embedder_for
-from index.errors import CorpusError, StoreMissing
+from index.errors import CorpusError, QuestionError, StoreMissing
+from index.filters import Filter
 from index.store import LocalStore
 from index.writing import upgrade
 
@@ -60,8 +61,10 @@ class Assistant:
         """For each question, in one or more wordings, the `count` best passages; the embedding is batched."""
         return self._retriever.search_many(questions, count)
 
-    def converse(self, history: Sequence[Turn] = (), *, abstain_below: float | None = None) -> Conversation:
-        """abstain_below: instead of the setting; 0 answers whatever the confidence."""
+    def converse(
+        self, history: Sequence[Turn] = (), *, abstain_below: float | None = None, only: Filter | None = None
+    ) -> Conversation:
+        """abstain_below: instead of the setting; 0 answers whatever the confidence. only: which passages may answer."""
         return Conversation(
             self.store,
             self._retriever,
@@ -71,6 +74,7 @@ class Assistant:
             rewrite=self.wordings,
             generator=GENERATORS[self._settings.generator],
             history=history,
+            only=only,
         )
 
     def drift(self) -> Plan | None:
@@ -79,6 +83,11 @@ class Assistant:
             sources = corpus_sources(self._settings.for_index())
             return compare(sources, self.store.documents(), known_failures(self.store))
         return None
+
+    def check_filter(self, only: Filter) -> None:
+        """Raises QuestionError when a filter allows nothing: that is a slip of the pen, not an answer."""
+        if only and not len(self.store.ledger.keys_of(only)):
+            raise QuestionError("no passage is of that source, voice, kind and date together; see: assistant sources")
 
     def check_not_empty(self) -> None:
         """Raises CorpusError when there is nothing to answer from."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,6 +84,17 @@ def ask(
             "--history", metavar="FILE", help='Earlier turns: a JSON list of {"role": "user"|"assistant", "content": …}.'
         ),
     ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", metavar="ID", help="Only this document, or folder of the corpus. Repeatable.")
+    ] = None,
+    voice: Annotated[list[str] | None, typer.Option("--voice", metavar="NAME", help="Only this speaker. Repeatable.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", metavar="KIND", help="Only this kind of document. Repeatable.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="Only published then or later: 2021, 2021-06.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="DATE", help="Only published then or earlier.")] = None,
     corpus: Corpus = None,
     store: Store = None,
 ) -> None:
@@ -94,6 +106,7 @@ def ask(
 
     * `assistant ask "How many Vietnamese troops were in Laos?"`
     * `assistant ask "What is promised on the border?" --corpus ~/treaties --json`
+    * `assistant ask "Is the treaty an alliance?" --voice Lan`
     """
     # One question needs no pool of threads for matrices; making it costs a sixth of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -113,13 +126,16 @@ def ask(
     from assistant.answering.conversation import check_question
     from assistant.answering.printed import print_answer
     from assistant.opening import open_assistant, tell_drift
+    from index.filters import Filter
 
     question = check_question(sys.stdin.read() if question == "-" else question)
     turns = _history(history)
     assistant = open_assistant(settings, embedder=embedder)
+    only = Filter(tuple(source or ()), tuple(voice or ()), tuple(kind or ()), _date(since, "--since"), _date(until, "--until"))
     assistant.warm()
     tell_drift(assistant)
-    events = assistant.converse(turns).ask(question)
+    assistant.check_filter(only)
+    events = assistant.converse(turns, only=only).ask(question)
     answer = next(event.answer for event in events if isinstance(event, Finished))
     if as_json:
         typer.echo(json.dumps(answer_as_json(answer), indent=2))
@@ -215,6 +231,14 @@ def _settings(context: typer.Context, corpus: Path | None, store: Path | None) -
 
     before: tuple[Path | None, Path | None] = context.obj or (None, None)
     return load_settings({"corpus": corpus or before[0], "store": store or before[1]})
+
+
+def _date(told: str | None, option: str) -> str | None:
+    from index.errors import QuestionError
+
+    if told is not None and not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", told):
+        raise QuestionError(f"{option} {told} is no date; write 2021, 2021-06 or 2021-06-30.")
+    return told
 
 
 def _history(path: Path | None) -> list[Any]:

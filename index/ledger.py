@@ -15,6 +15,7 @@ from index.chunks import Chunk
 from index.database import Database
 from index.documents import Document, Locator, Voice
 from index.errors import StoreError
+from index.filters import Filter
 from index.schema import checksum, text_between
 
 STALE = "stale"
@@ -132,6 +133,35 @@ class Ledger(Database):
     def chunk_keys(self, *, above: int = -1) -> NDArray[np.int64]:
         """The keys of all chunks, ascending. A key is never given twice, and a newer chunk has a greater one."""
         return np.array([row[0] for row in self._rows("SELECT key FROM chunks WHERE key > ?", (above,))], dtype=np.int64)
+
+    def keys_of(self, only: Filter) -> NDArray[np.int64]:
+        """The keys of the chunks that a filter allows, ascending."""
+        conditions: list[str] = []
+        values: list[object] = []
+        if only.documents:
+            conditions.append("(" + " OR ".join("d.id = ? OR substr(d.id, 1, ?) = ?" for _ in only.documents) + ")")
+            for name in only.documents:
+                folder = f"{name.rstrip('/')}/"
+                values += [name, len(folder), folder]
+        if only.voices:
+            speakers = [str(row[0]) for row in self._rows("SELECT DISTINCT speaker FROM chunks")]
+            allowed = [speaker for speaker in speakers if only.allows_voice(speaker)]
+            conditions.append("c.speaker IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(allowed))
+        if only.kinds:
+            conditions.append("d.kind IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(only.kinds))
+        if only.since:
+            conditions.append("d.published >= substr(?, 1, length(d.published))")
+            values.append(only.since)
+        if only.until:
+            conditions.append("substr(d.published, 1, length(?)) <= ?")
+            values += [only.until, only.until]
+        rows = self._rows(
+            "SELECT c.key FROM documents d JOIN chunks c ON c.document = d.number WHERE " + (" AND ".join(conditions) or "1"),
+            values,
+        )
+        return np.sort(np.array([row[0] for row in rows], dtype=np.int64))
 
     def removed_keys(self, *, after_version: int) -> NDArray[np.int64] | None:
         """The keys of chunks that were removed after that version; None when that is not remembered any more."""

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tantivy
+from numpy.typing import NDArray
 
 FOLDER_NAME = "words"
 _STATE = "state.json"
@@ -20,6 +22,8 @@ _ANALYSER = "english_folded"
 _WRITER_BYTES = 50_000_000
 _MOST_QUERY_TERMS = 256
 _SPARE = 16
+# So few chunks are named in the query; of more the ranking is read until enough of them came.
+_FEW = 2_000
 # What tantivy names its files: lists that it rewrites, and parts of segments that it never changes.
 _LISTS = ("meta.json", ".managed.json")
 _SEGMENT_SUFFIXES = frozenset({".fast", ".fieldnorm", ".idx", ".pos", ".store", ".term", ".del"})
@@ -163,23 +167,34 @@ class WordIndex:
         }
         _replace(self._folder / _STATE, json.dumps(told))
 
-    def search(self, text: str, count: int) -> list[tuple[int, float]]:
-        """(key, BM25) of the best chunks, best first, and all that tie with the last. Punctuation has no meaning."""
+    def search(self, text: str, count: int, *, among: NDArray[np.int64] | None = None) -> list[tuple[int, float]]:
+        """(key, BM25) of the best chunks, best first, and all that tie with the last. Punctuation has no meaning.
+
+        among: ascending keys of the only chunks that count.
+        """
         terms = list(dict.fromkeys(analyse(text)))[:_MOST_QUERY_TERMS]
         if not terms or count < 1:
             return []
         query = tantivy.Query.boolean_query(
             [(tantivy.Occur.Should, self._term(field, term)) for term in terms for field in ("text", "place")]
         )
+        if among is not None and len(among) <= _FEW:
+            named = tantivy.Query.term_set_query(self._schema, "key", among.tolist())
+            query = tantivy.Query.boolean_query(
+                [(tantivy.Occur.Must, query), (tantivy.Occur.Must, tantivy.Query.const_score_query(named, 0.0))]
+            )
         searcher = self._index.searcher()
         wanted = count + _SPARE
         while True:
             hits = searcher.search(query, wanted, count=False).hits
-            if len(hits) < wanted or hits[-1][0] < hits[count - 1][0] * (1 - 1e-5):
-                break
+            keys = searcher.fast_field_values("key", [address for _, address in hits]) if hits else []
+            found = [(int(key), float(score)) for (score, _), key in zip(hits, keys, strict=True)]
+            if among is not None:
+                allowed = np.isin(np.array(keys, dtype=np.int64), among)
+                found = [hit for hit, allow in zip(found, allowed, strict=True) if allow]
+            if len(hits) < wanted or (len(found) > count and found[-1][1] < found[count - 1][1] * (1 - 1e-5)):
+                return found
             wanted *= 4
-        keys = searcher.fast_field_values("key", [address for _, address in hits]) if hits else []
-        return [(int(key), float(score)) for (score, _), key in zip(hits, keys, strict=True)]
 
     def _term(self, field: str, term: str) -> Any:
         query = tantivy.Query.term_query(self._schema, field, term, index_option="freq")

@@ -29,7 +29,7 @@ CREATE TABLE chunks (
     speaker TEXT NOT NULL, reporter TEXT, text TEXT NOT NULL, vector INTEGER NOT NULL,
     checksum INTEGER NOT NULL
 );
-CREATE INDEX chunks_by_document ON chunks(document);
+CREATE INDEX chunks_by_document ON chunks(document, speaker);
 CREATE TABLE models (number INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE);
 CREATE TABLE vectors (
     number INTEGER PRIMARY KEY, model INTEGER NOT NULL REFERENCES models(number), digest BLOB NOT NULL, vector BLOB NOT NULL,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from index.chunks import Chunk
 from index.documents import Document
 from index.errors import StoreError, StoreMismatch, StoreMissing
+from index.filters import Filter
 from index.ledger import DocumentRow, Entry, Ledger
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ class ChunkStore(Protocol):
     @property
     def version(self) -> int: ...
 
-    def dense(self, vector: NDArray[np.float32], count: int) -> list[Hit]: ...
+    def dense(self, vector: NDArray[np.float32], count: int, *, only: Filter | None = None) -> list[Hit]: ...
 
-    def lexical(self, text: str, count: int) -> list[Hit]: ...
+    def lexical(self, text: str, count: int, *, only: Filter | None = None) -> list[Hit]: ...
 
     def term_weights(self, text: str) -> dict[str, float]:
         """Each analysed word of the text with its inverse document frequency."""
@@ -72,6 +73,7 @@ class LocalStore:
         self._vectors: DenseIndex | None = None
         self._words: WordIndex | None = None
         self._documents: dict[str, tuple[int, Document]] = {}
+        self._allowed: tuple[tuple[int, Filter], NDArray[np.int64]] | None = None
         self._built = self._built_with()
         if not writable and self._built[0] is None:
             raise StoreMissing(f"the index in {folder} was never finished; build it with: assistant index")
@@ -112,20 +114,30 @@ class LocalStore:
 
     # -- searching ---------------------------------------------------------------------------------------------------
 
-    def dense(self, vector: NDArray[np.float32], count: int) -> list[Hit]:
+    def dense(self, vector: NDArray[np.float32], count: int, *, only: Filter | None = None) -> list[Hit]:
         """The chunks nearest to a unit vector, by cosine."""
         with self._lock:
             if count < 1:
                 return []
-            keys, vectors = self.ledger.vectors(self._fresh_vectors().candidates(vector, count), self.dimensions)
+            candidates = self._fresh_vectors().candidates(vector, count, among=self._among(only))
+            keys, vectors = self.ledger.vectors(candidates, self.dimensions)
             # Summed row by row: a score does not depend on which rows are scored with it.
             scores = (vectors * vector.astype(np.float32)).sum(axis=1)
             return self._ranked([(int(key), float(score)) for key, score in zip(keys, scores, strict=True)], count)
 
-    def lexical(self, text: str, count: int) -> list[Hit]:
+    def lexical(self, text: str, count: int, *, only: Filter | None = None) -> list[Hit]:
         """The chunks that hold the text's words, by BM25."""
         with self._lock:
-            return self._ranked(self._fresh_words().search(text, count), count)
+            return self._ranked(self._fresh_words().search(text, count, among=self._among(only)), count)
+
+    def _among(self, only: Filter | None) -> NDArray[np.int64] | None:
+        """The keys that a filter allows; the last filter's are kept, for both searches ask for the same."""
+        if not only:
+            return None
+        asked = (self.ledger.version, only)
+        if self._allowed is None or self._allowed[0] != asked:
+            self._allowed = (asked, self.ledger.keys_of(only))
+        return self._allowed[1]
 
     def _ranked(self, scored: list[tuple[int, float]], count: int) -> list[Hit]:
         """The best `count`, ties by place: which key a chunk has depends on how the store grew."""

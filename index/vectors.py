@@ -27,6 +27,8 @@ _TRAINED_ON = 65_536
 _DIMENSIONS_A_CODE = 4
 # How many candidates the quantizer gives for each result: recall against time, measured in docs/performance.md.
 _CANDIDATES_A_RESULT = 10
+# So few chunks are scored one by one, whatever the index.
+_FEW = 2_000
 # Rounding to half precision may swap neighbours at the cut.
 _SPARE = 16
 
@@ -120,19 +122,37 @@ class DenseIndex:
                 self._large.train(rows)
             self._large.add(rows)
 
-    def candidates(self, vector: NDArray[np.float32], count: int) -> Keys:
-        """Keys of chunks among which are the `count` nearest, in no order: scored exactly they give them."""
+    def candidates(self, vector: NDArray[np.float32], count: int, *, among: Keys | None = None) -> Keys:
+        """Keys of chunks among which are the `count` nearest, in no order: scored exactly they give them.
+
+        among: ascending keys of the only chunks that count.
+        """
+        if among is not None and len(among) <= _FEW:
+            return among
         query = np.ascontiguousarray(vector.reshape(1, -1), dtype=np.float32)
         found: list[Keys] = []
         if self._exact.ntotal:
-            found.append(self._exact.search(query, min(count + _SPARE, self._exact.ntotal))[1][0])
+            selected = self._only(among) if among is not None else None
+            found.append(self._exact.search(query, min(count + _SPARE, self._exact.ntotal), params=selected)[1][0])
         if self._large is not None and len(self._large_keys):
-            wanted = count * _CANDIDATES_A_RESULT + len(self._gone)
-            places = self._large.search(query, min(wanted, len(self._large_keys)))[1][0]
-            keys = self._large_keys[places[places >= 0]]
-            found.append(np.array([key for key in keys.tolist() if key not in self._gone], dtype=np.int64))
+            enough = wanted = count * _CANDIDATES_A_RESULT
+            while True:
+                reach = min(wanted + len(self._gone), len(self._large_keys))
+                places = self._large.search(query, reach)[1][0]
+                keys = self._large_keys[places[places >= 0]]
+                keys = keys[~np.isin(keys, list(self._gone))] if self._gone else keys
+                keys = keys[np.isin(keys, among)] if among is not None else keys
+                if among is None or len(keys) >= enough or reach == len(self._large_keys):
+                    break
+                wanted *= 4
+            found.append(keys)
         keys = np.concatenate(found) if found else np.array([], dtype=np.int64)
         return keys[keys >= 0]
+
+    @staticmethod
+    def _only(keys: Keys) -> Any:
+        parameters: Any = faiss.SearchParameters
+        return parameters(sel=faiss.IDSelectorBatch(keys))
 
     def load(self, folder: Path) -> bool:
         """Takes over the saved index, unless it is missing, torn, or another ledger's; says whether it did."""

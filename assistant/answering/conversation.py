@@ -11,6 +11,7 @@ from assistant.answering.generators import EXTRACTIVE, Generator
 from assistant.reader.readings import Asked, Reader
 from assistant.retrieval.retriever import Retriever
 from index.errors import QuestionError
+from index.filters import Filter
 from index.store import ChunkStore
 
 LONGEST_QUESTION = 4_000
@@ -31,7 +32,9 @@ class Conversation:
         generator: Generator = EXTRACTIVE,
         rewrite: Rewrite = wordings,
         history: Sequence[Turn] = (),
+        only: Filter | None = None,
     ) -> None:
+        """only: which passages may answer."""
         self.store = store
         self._retriever = retriever
         self._reader = reader
@@ -40,6 +43,7 @@ class Conversation:
         self._generator = generator
         self._rewrite = rewrite
         self._turns = list(history)
+        self._only = only
 
     def _last_answer(self) -> str:
         return next((turn.content for turn in reversed(self._turns) if turn.role == "assistant"), "")
@@ -56,7 +60,7 @@ class Conversation:
         if standalone != question:
             yield Rewritten(standalone)
         rewritten = time.perf_counter()
-        passages = self._retriever.search(queries, self._passages)
+        passages = self._retriever.search(queries, self._passages, only=self._only)
         documents = {name: self.store.document(name) for name in {each.chunk.document_id for each in passages}}
         sources = [documents[each.chunk.document_id] for each in passages]
         # A document that changed between search and reading no longer holds the chunk's words at their place.

@@ -12,6 +12,7 @@ from assistant.retrieval.fusion import reciprocal_rank_fusion
 from assistant.retrieval.passages import Passage
 from assistant.retrieval.rerankers import Reranker
 from index.embedders import Embedder
+from index.filters import Filter
 from index.store import ChunkStore
 
 Stages = Literal["words", "dense", "fused", "reranked"]
@@ -29,11 +30,11 @@ class Retriever:
         self._reranker = reranker
         self._stages = stages
 
-    def search(self, queries: Sequence[str], count: int) -> list[Passage]:
+    def search(self, queries: Sequence[str], count: int, *, only: Filter | None = None) -> list[Passage]:
         """The `count` best passages for a question in one or more wordings; the first wording weighs most."""
-        return self.search_many([queries], count)[0]
+        return self.search_many([queries], count, only=only)[0]
 
-    def search_many(self, questions: Sequence[Sequence[str]], count: int) -> list[list[Passage]]:
+    def search_many(self, questions: Sequence[Sequence[str]], count: int, *, only: Filter | None = None) -> list[list[Passage]]:
         """For each question (its wordings) what `search` gives. All wordings are embedded at once, which is faster."""
         wordings = list(dict.fromkeys(query for queries in questions for query in queries))
         embedded = self._embedder.embed(wordings) if self._stages != "words" else ()
@@ -44,13 +45,15 @@ class Retriever:
             if not queries:
                 found.append([])
             elif self._stages == "reranked":
-                passages = self._search(queries, vectors, max(count, self._reranker.depth))
+                passages = self._search(queries, vectors, max(count, self._reranker.depth), only)
                 found.append(self._reranker.rerank(vectors[queries[0]], passages)[:count])
             else:
-                found.append(self._search(queries, vectors, count))
+                found.append(self._search(queries, vectors, count, only))
         return found
 
-    def _search(self, wordings: Sequence[str], vectors: Mapping[str, NDArray[np.float32]], count: int) -> list[Passage]:
+    def _search(
+        self, wordings: Sequence[str], vectors: Mapping[str, NDArray[np.float32]], count: int, only: Filter | None
+    ) -> list[Passage]:
         depth = max(_DEPTH, count)
         rankings: dict[str, list[int]] = {}
         weights: dict[str, float] = {}
@@ -58,11 +61,11 @@ class Retriever:
         for number, query in enumerate(wordings, start=1):
             suffix = "" if number == 1 else f", wording {number}"
             if self._stages != "words":
-                nearest = self._store.dense(vectors[query], depth)
+                nearest = self._store.dense(vectors[query], depth, only=only)
                 cosines |= {hit.key: max(hit.score, cosines.get(hit.key, -1.0)) for hit in nearest}
                 rankings[f"dense{suffix}"] = [hit.key for hit in nearest]
             if self._stages != "dense":
-                rankings[f"words{suffix}"] = [hit.key for hit in self._store.lexical(query, depth)]
+                rankings[f"words{suffix}"] = [hit.key for hit in self._store.lexical(query, depth, only=only)]
             weights |= {f"dense{suffix}": 1 / number, f"words{suffix}": 1 / number}
         fused = reciprocal_rank_fusion(rankings, weights)
         # A chunk that a builder has just replaced is gone from the ledger; the next question finds its successor.

@@ -11,9 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import index.lexical
+import index.store
+import index.vectors
 from index.chunks import Chunk, embedding_key
 from index.documents import Document, Locator, Voice
 from index.errors import StoreError
+from index.filters import Filter
 from index.ledger import Entry
 from index.lexical import analyse
 from index.store import LocalStore, built_with
@@ -22,7 +26,16 @@ DIMENSIONS = 16
 WORDS = ["treaty", "river", "alliance", "border", "dam", "army", "water", "north", "south", "bank"]
 
 
-def entry(store: LocalStore, name: str, texts: list[str], seed: int) -> tuple[Entry, np.ndarray]:
+def entry(
+    store: LocalStore,
+    name: str,
+    texts: list[str],
+    seed: int,
+    *,
+    voice: Voice = Voice("A", "B"),  # noqa: B008 - frozen
+    kind: str = "note",
+    published: str | None = None,
+) -> tuple[Entry, np.ndarray]:
     generator = np.random.default_rng(seed)
     vectors = generator.normal(size=(len(texts), DIMENSIONS)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -32,11 +45,13 @@ def entry(store: LocalStore, name: str, texts: list[str], seed: int) -> tuple[En
     chunks, at = [], 0
     for number, text in enumerate(texts):
         at = body.index(text, at)
-        chunks.append(Chunk(f"{name}#{number}", name, (), text, at, at + len(text), len(text.split()), Voice("A", "B")))
+        chunks.append(Chunk(f"{name}#{number}", name, (), text, at, at + len(text), len(text.split()), voice))
         at += len(text)
     keys = [embedding_key(f"{name} {number} {seed}") for number in range(len(texts))]
     store.ledger.put_vectors("model:1", dict(zip(keys, vectors, strict=True)))
-    document = Document(name, name, body, f"{name}{seed}", (Locator(0, len(body), "¶1", (), Voice("A", "B")),))
+    document = Document(
+        name, name, body, f"{name}{seed}", (Locator(0, len(body), "¶1", (), voice),), kind=kind, published=published
+    )
     return Entry(document, chunks, keys, size=1, modified=1, tokens=1), vectors
 
 
@@ -184,3 +199,86 @@ def test_a_damaged_derived_file_never_changes_what_is_found(
         writer.derive()
         assert set(writer.derived_state().values()) == {"current"}, original.name
         writer.close()
+
+
+# -- filters ----------------------------------------------------------------------------------------------------------
+
+SOURCES = {
+    "debate/vu.md": (Voice("Khang Vu"), "digest", "2021-06"),
+    "debate/lan.md": (Voice("Ngo Di Lan", "Khang Vu"), "digest", "2021"),
+    "background/laos.md": (Voice("Library", "Author"), "note", "1994-07-15"),
+    "background/undated.md": (Voice("Jonas Keller (North)"), "note", None),
+}
+FILTERS = {
+    "one document": (Filter(documents=("debate/vu.md",)), {"debate/vu.md"}),
+    "a folder": (Filter(documents=("debate",)), {"debate/vu.md", "debate/lan.md"}),
+    "a folder with its slash, and a document": (
+        Filter(documents=("debate/", "background/laos.md")),
+        {"debate/vu.md", "debate/lan.md", "background/laos.md"},
+    ),
+    "a voice by its last word": (Filter(voices=("vu",)), {"debate/vu.md"}),
+    "a voice in full": (Filter(voices=("Ngo Di Lan",)), {"debate/lan.md"}),
+    "a voice without its brackets": (Filter(voices=("Keller",)), {"background/undated.md"}),
+    "a kind": (Filter(kinds=("note",)), {"background/laos.md", "background/undated.md"}),
+    "since a month, a year counts whole": (Filter(since="2021-06"), {"debate/vu.md", "debate/lan.md"}),
+    "until a year": (Filter(until="1994"), {"background/laos.md"}),
+    "until a day before": (Filter(until="1994-07-14"), set()),
+    "kind and voice together": (Filter(kinds=("digest",), voices=("Lan",)), {"debate/lan.md"}),
+    "nothing of that name": (Filter(voices=("Nobody",)), set()),
+}
+
+
+@pytest.fixture(params=["small", "large"])
+def sourced(
+    request: pytest.FixtureRequest, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> tuple[LocalStore, dict[str, np.ndarray]]:
+    """As a small store, and as one that is searched as large ones are."""
+    if request.param == "large":
+        monkeypatch.setattr(index.vectors, "EXACT_UP_TO", 100)
+        monkeypatch.setattr(index.vectors, "_FEW", 10)
+        monkeypatch.setattr(index.lexical, "_FEW", 10)
+        monkeypatch.setattr(index.store, "ANEW_UP_TO", 100)
+    vectors: dict[str, np.ndarray] = {}
+    for seed, (name, (voice, kind, published)) in enumerate(SOURCES.items()):
+        made, rows = entry(store, name, texts_of(seed, 60), seed, voice=voice, kind=kind, published=published)
+        store.apply(put=[made])
+        vectors |= {chunk.id: row for chunk, row in zip(made.chunks, rows, strict=True)}
+    store.derive()
+    assert (store._fresh_vectors()._large is not None) == (request.param == "large")
+    return store, vectors
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_finds_all_that_it_allows_and_nothing_else(sourced: tuple[LocalStore, dict[str, np.ndarray]], name: str) -> None:
+    store, vectors = sourced
+    only, documents = FILTERS[name]
+    query = vectors["background/laos.md#7"]
+    exact = sorted(
+        ((float(vector @ query), chunk) for chunk, vector in vectors.items() if chunk.partition("#")[0] in documents),
+        reverse=True,
+    )
+    hits = store.dense(query, 5, only=only)
+    chunks = store.get(hit.key for hit in hits)
+    assert [chunks[hit.key].id for hit in hits] == [chunk for _, chunk in exact[:5]]
+    everything = store.lexical("river treaty north", 1000)
+    wanted = [hit for hit in everything if store.get([hit.key])[hit.key].document_id in documents]
+    found = store.lexical("river treaty north", 5, only=only)
+    assert [hit.key for hit in found] == [hit.key for hit in wanted[:5]]
+    assert [hit.score for hit in found] == pytest.approx([hit.score for hit in wanted[:5]], rel=1e-5)
+
+
+def test_a_large_store_follows_changes_and_folds_them_in(sourced: tuple[LocalStore, dict[str, np.ndarray]]) -> None:
+    store, vectors = sourced
+    made, rows = entry(store, "debate/vu.md", ["Glaciers melt.", "Ferries sink."], seed=900)
+    store.apply(put=[made], remove=["background/laos.md"])
+    store.derive()
+    kept = {name: vector for name, vector in vectors.items() if not name.startswith(("debate/vu.md", "background/laos.md"))}
+    kept |= {chunk.id: row for chunk, row in zip(made.chunks, rows, strict=True)}
+    for reader in (store, LocalStore(store.folder)):
+        for name in ("debate/lan.md#3", "debate/vu.md#1"):
+            exact = sorted(((float(vector @ kept[name]), other) for other, vector in kept.items()), reverse=True)[:8]
+            hits = reader.dense(kept[name], 8)
+            chunks = reader.get(hit.key for hit in hits)
+            assert [chunks[hit.key].id for hit in hits] == [other for _, other in exact]
+        assert [reader.get([hit.key])[hit.key].text for hit in reader.lexical("glaciers", 3)] == ["Glaciers melt."]
+        assert len(reader.dense(rows[0], 1000)) == len(kept)
