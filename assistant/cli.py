@@ -88,12 +88,8 @@ def ask(
         list[str] | None, typer.Option("--source", metavar="ID", help="Only this document, or folder of the corpus. Repeatable.")
     ] = None,
     voice: Annotated[list[str] | None, typer.Option("--voice", metavar="NAME", help="Only this speaker. Repeatable.")] = None,
-    kind: Annotated[
-        list[str] | None, typer.Option("--kind", metavar="KIND", help="Only this kind of document. Repeatable.")
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="DATE", help="Only published then or later: 2021, 2021-06.")
-    ] = None,
+    kind: Annotated[list[str] | None, typer.Option("--kind", metavar="KIND", help="Only this kind of document.")] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="DATE", help="Only published then or later: 2021-06.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="DATE", help="Only published then or earlier.")] = None,
     corpus: Corpus = None,
     store: Store = None,
@@ -205,16 +201,38 @@ def sources(context: typer.Context, as_json: Json = False, corpus: Corpus = None
 
 
 @app.command()
-def doctor(context: typer.Context, corpus: Corpus = None, store: Store = None) -> None:
-    """Examine model, corpus and index; the exit code is 1 when something does not work."""
-    from assistant.inert import inert
-    from index.health import examine
+def doctor(
+    context: typer.Context,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Mend what can be mended: an older format, drift, damage, another model.")
+    ] = False,
+    corpus: Corpus = None,
+    store: Store = None,
+) -> None:
+    """Examine model, corpus and index, row by row; the exit code is 1 when something does not work.
 
-    bad = False
-    for finding in examine(_settings(context, corpus, store).for_index()):
-        bad = bad or finding.state == "bad"
-        typer.echo(inert(f"{finding.state:5} {finding.subject:11} {finding.words}"))
-    if bad:
+    A damaged ledger is set aside, never deleted, before another is built from the sources.
+    """
+    from assistant.inert import inert
+    from assistant.opening import bring_up_to_date
+    from index.health import Finding, examine, remedy
+
+    settings = _settings(context, corpus, store)
+
+    def tell() -> list[Finding]:
+        findings = []
+        for finding in examine(settings.for_index()):
+            findings.append(finding)
+            typer.echo(inert(f"{finding.state:5} {finding.subject:11} {finding.words}"))
+        return findings
+
+    findings = tell()
+    if mend and (wanted := remedy(findings)) != "none":
+        typer.echo("\nmending: " + ("reading every source again" if wanted == "rebuild" else "bringing the index up to date"))
+        bring_up_to_date(settings, rebuild=wanted == "rebuild", quiet=False)
+        typer.echo("\nafter mending")
+        findings = tell()
+    if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(1)
 
 

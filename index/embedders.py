@@ -118,6 +118,26 @@ class LocalEmbedder:
         )
         return np.ascontiguousarray(vectors, dtype=np.float32)
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether sentence-transformers is used because the export was not good enough."""
+        known = self._exported.known() if self._exported else None
+        return known is not None and known.refused is not None
+
+    def described(self) -> str:
+        """How it embeds, for a person."""
+        if self._exported is None:
+            return f"with sentence-transformers on {self._device}"
+        known = self._exported.known()
+        if known is None:
+            return f"with OpenVINO, {self._precision}; the model is made ready at first use"
+        if known.refused:
+            return f"with sentence-transformers: {known.refused}"
+        return (
+            f"with OpenVINO, {self._precision}, mean cosine {known.agreement[0]:.5f} with sentence-transformers, "
+            f"in {self._exported.folder}"
+        )
+
     def preload(self) -> None:
         """Begins to load in the background, if that takes no export: the first embedding then waits for the rest only."""
 

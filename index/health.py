@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from index.build import compare, corpus_sources, known_failures
 from index.embedders import embedder_for
-from index.errors import AssistantError, StoreMissing
+from index.errors import AssistantError, StoreMissing, StoreOutdated
+from index.models import find_model
 from index.settings import IndexSettings
 from index.store import LocalStore
 
@@ -26,13 +27,29 @@ class Finding:
     words: str
 
 
+def remedy(findings: Iterable[Finding]) -> Literal["none", "build", "rebuild"]:
+    """What mends what was found: nothing to do, a build that takes in what changed, or one that reads everything again.
+
+    A missing model or corpus is mended by a person.
+    """
+    wrong = {finding.subject: finding.state for finding in findings if finding.state != "ok"}
+    if wrong.get("model") == "bad" or wrong.get("corpus") == "bad":
+        return "none"
+    if "bad" in (wrong.get("ledger"), wrong.get("built with"), wrong.get("store")):
+        return "rebuild"
+    return "build" if wrong.keys() & {"store", "drift", "vectors", "words"} else "none"
+
+
 def examine(settings: IndexSettings) -> Iterator[Finding]:
     """One finding after the other; never raises for what it is there to find."""
     yield Finding("ok", "versions", ", ".join(f"{name} {_version(name)}" for name in _PACKAGES))
     fingerprint = None
     try:
-        fingerprint = embedder_for(settings).fingerprint
+        find_model(settings.model).digest()
+        embedder = embedder_for(settings)
+        fingerprint = embedder.fingerprint
         yield Finding("ok", "model", f"{fingerprint}, weights verified")
+        yield Finding("look" if embedder.is_refused else "ok", "embedding", embedder.described())
     except AssistantError as error:
         yield Finding("bad", "model", str(error))
     sources = None
@@ -47,7 +64,7 @@ def examine(settings: IndexSettings) -> Iterator[Finding]:
         yield Finding("bad", "corpus", str(error))
     try:
         store = LocalStore(settings.store)
-    except StoreMissing as error:
+    except (StoreMissing, StoreOutdated) as error:
         yield Finding("look", "store", str(error))
         return
     except AssistantError as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -235,3 +237,58 @@ def test_the_wheel_answers_from_any_folder(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "fabricated" in done.stdout
     assert (elsewhere / "data/alliance-assistant/index/ledger.db").exists()
+
+
+def test_filters_keep_to_what_they_allow(command: Command, debate_store: Path) -> None:
+    done = command("ask", "Is the 1977 treaty an alliance?", "--voice", "lan", "--json", "--store", debate_store)
+    told = json.loads(done.stdout)
+    assert told["citations"] and {each["voice"]["speaker"] for each in told["citations"]} == {"Ngo Di Lan"}
+    done = command("ask", "Is it?", "--kind", "recipe", "--store", debate_store)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no passage is of that source, voice, kind and date together" in done.stderr
+    done = command("ask", "Is it?", "--since", "soon", "--store", debate_store)
+    assert "--since soon is no date; write 2021, 2021-06 or 2021-06-30." in done.stderr
+
+
+def test_doctor_mends_drift_damage_another_chunking_and_an_older_format(
+    command: Command, where: list[str], corpus: Path, tmp_path: Path
+) -> None:
+    store = Path(where[where.index("--store") + 1])
+    command("index", *where)
+    assert "mending" not in command("doctor", "--mend", *where).stdout
+
+    (corpus / "bread.txt").write_text("Bread is baked twice in the north.", encoding="utf-8")
+    (store / "vectors.faiss").write_bytes(b"torn")
+    told = command("doctor", "--mend", *where)
+    before, after = told.stdout.split("after mending")
+    assert "missing or damaged" in before and "1 changed" in before and "bringing the index up to date" in before
+    assert told.returncode == 0 and "look" not in after and "bad" not in after
+
+    data = bytearray((store / "ledger.db").read_bytes())
+    at = data.index(b"baked twice")
+    data[at] ^= 1
+    (store / "ledger.db").write_bytes(data)
+    assert "does not have its checksum" in command("ask", "How is bread baked?", *where).stderr
+    told = command("doctor", "--mend", *where)
+    assert told.returncode == 0 and "reading every source again" in told.stdout
+    assert list(store.glob("ledger.db.damaged-1"))
+    assert "baked twice" in command("ask", "How is bread baked in the north?", *where).stdout
+
+    told = command("doctor", "--mend", *where, environment={"ASSISTANT_CHUNK_TOKENS": "64"})
+    assert told.returncode == 0 and "the settings ask for" in told.stdout.split("after mending")[0]
+
+    shutil.rmtree(store)
+    with ZipFile(ROOT / "tests/data/store-format-1.zip") as archive:
+        archive.extractall(store)
+    told = command("doctor", "--mend", *where)
+    assert told.returncode == 0 and "made by an earlier release" in told.stdout
+    assert "earlier release" not in told.stdout.split("after mending")[1]
+
+
+def test_an_index_of_the_first_release_is_brought_up_by_asking(command: Command, where: list[str]) -> None:
+    with ZipFile(ROOT / "tests/data/store-format-1.zip") as archive:
+        archive.extractall(Path(where[where.index("--store") + 1]))
+    done = command("ask", "Who inspects the dams?", *where)
+    assert done.returncode == 0 and "250 engineers" in done.stdout
+    assert "made by an earlier release; it now has this release's format" in done.stderr
+    assert "earlier release" not in command("ask", "Who inspects the dams?", *where).stderr
