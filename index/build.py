@@ -26,6 +26,7 @@ ADDED = "added"
 # Chunks that wait to be embedded together: texts of like length share a batch. And how many are embedded between two saves.
 _WAITING, _EMBED_AT_ONCE = 512, 128
 _VECTORS_SPARED = 10_000
+_DERIVED_EVERY = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +250,7 @@ class _Build:
         self.store.apply(remove=plan.removed)
         todo = (*plan.new, *plan.touched)
         waiting: list[_Waiting] = []
+        derived = 0
         for number, document_id in enumerate(todo):
             yield Progress("reading", number, len(todo))
             prepared = self._prepare(document_id)
@@ -257,6 +259,10 @@ class _Build:
                 if sum(len(each.chunks) for each in waiting) >= _WAITING:
                     yield from self._finish(waiting)
                     waiting = []
+                    if self.embedded - derived >= _DERIVED_EVERY:
+                        # Readers follow what is new by themselves; so much of it costs them more than it costs here.
+                        self.store.derive()
+                        derived = self.embedded
         yield from self._finish(waiting)
         yield Progress("reading", len(todo), len(todo))
         if plan.removed or self.changed or self.rebuild:

@@ -25,6 +25,7 @@ class Database:
     def __init__(self, folder: Path, *, writable: bool) -> None:
         self._path = folder / FILE_NAME
         self._lock = RLock()
+        self._writable = writable
         if not writable and not self._path.is_file():
             raise StoreMissing(f"there is no index in {folder} yet; build it with: assistant index")
         try:
@@ -93,6 +94,10 @@ class Database:
 
     def close(self) -> None:
         with self._lock:
+            # The log would else stay as large as the longest build made it. Where a reader holds it, the next one does it.
+            if self._writable:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.close()
 
     @contextmanager

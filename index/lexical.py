@@ -7,8 +7,10 @@ import json
 import math
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,9 @@ _ANALYSER = "english_folded"
 _WRITER_BYTES = 50_000_000
 _MOST_QUERY_TERMS = 256
 _SPARE = 16
+# BM25 as tantivy computes it.
+_K1, _B = 1.2, 0.75
+_PLACE_BOOST = 0.5
 # So few chunks are named in the query; of more the ranking is read until enough of them came.
 _FEW = 2_000
 # What tantivy names its files: lists that it rewrites, and parts of segments that it never changes.
@@ -78,6 +83,10 @@ class WordIndex:
         builder.add_text_field("place", tokenizer_name=_ANALYSER, index_option="freq")
         builder.add_text_field("text", tokenizer_name=_ANALYSER, index_option="freq")
         self._schema = builder.build()
+        self._late: dict[int, tuple[Counter[str], Counter[str]]] = {}
+        """Chunks that are not in the saved index yet: key -> words of place and of text."""
+        self._gone: set[int] = set()
+        """Keys that are in the saved index still, and not in the store any more."""
         self._index = self._ready(tantivy.Index(self._schema))
 
     @property
@@ -153,6 +162,34 @@ class WordIndex:
         if self._folder is not None:
             self._note()
 
+    def follow(self, removed: Iterable[int], added: Iterable[tuple[int, str, str]], version: int) -> None:
+        """As `change`, beside a saved index that belongs to a builder: what is new is kept here, and scored by hand."""
+        for key in removed:
+            if self._late.pop(key, None) is None:
+                self._gone.add(key)
+        for key, place, text in added:
+            self._late[key] = (Counter(analyse(place)), Counter(analyse(text)))
+            self.top_key = max(self.top_key, key)
+        self.version = version
+
+    def _late_hits(self, terms: list[str], among: NDArray[np.int64] | None) -> list[tuple[int, float]]:
+        """BM25 of the chunks that are kept beside the index, with the index's statistics."""
+        if not self._late:
+            return []
+        weights = self._weights(terms)
+        lengths = [fmean(bags[field].total() for bags in self._late.values()) or 1.0 for field in (0, 1)]
+        found = []
+        for key, bags in self._late.items():
+            if among is not None and key not in among:
+                continue
+            score = 0.0
+            for bag, length, boost in zip(bags, lengths, (_PLACE_BOOST, 1.0), strict=True):
+                damping = _K1 * (1 - _B + _B * bag.total() / length)
+                score += boost * sum(weights[term] * bag[term] * (_K1 + 1) / (bag[term] + damping) for term in terms if bag[term])
+            if score:
+                found.append((key, score))
+        return sorted(found, key=lambda hit: -hit[1])
+
     def _note(self) -> None:
         """Writes down which files make up the index. Segments never change: each is read once only."""
         assert self._folder is not None
@@ -184,7 +221,8 @@ class WordIndex:
                 [(tantivy.Occur.Must, query), (tantivy.Occur.Must, tantivy.Query.const_score_query(named, 0.0))]
             )
         searcher = self._index.searcher()
-        wanted = count + _SPARE
+        late = self._late_hits(terms, among)
+        wanted = count + _SPARE + len(self._gone)
         while True:
             hits = searcher.search(query, wanted, count=False).hits
             keys = searcher.fast_field_values("key", [address for _, address in hits]) if hits else []
@@ -192,20 +230,24 @@ class WordIndex:
             if among is not None:
                 allowed = np.isin(np.array(keys, dtype=np.int64), among)
                 found = [hit for hit, allow in zip(found, allowed, strict=True) if allow]
+            found = [hit for hit in found if hit[0] not in self._gone] if self._gone else found
             if len(hits) < wanted or (len(found) > count and found[-1][1] < found[count - 1][1] * (1 - 1e-5)):
-                return found
+                return sorted((*found, *late), key=lambda hit: -hit[1]) if late else found
             wanted *= 4
 
     def _term(self, field: str, term: str) -> Any:
         query = tantivy.Query.term_query(self._schema, field, term, index_option="freq")
-        return tantivy.Query.boost_query(query, 0.5) if field == "place" else query
+        return tantivy.Query.boost_query(query, _PLACE_BOOST) if field == "place" else query
 
     def weights(self, text: str) -> dict[str, float]:
         """Inverse document frequency (BM25's) of each word of `text`."""
+        return self._weights(list(dict.fromkeys(analyse(text)[:_MOST_QUERY_TERMS])))
+
+    def _weights(self, terms: list[str]) -> dict[str, float]:
         searcher = self._index.searcher()
         total = searcher.num_docs
         weights = {}
-        for term in dict.fromkeys(analyse(text)[:_MOST_QUERY_TERMS]):
+        for term in terms:
             frequency = max(searcher.doc_freq("text", term), searcher.doc_freq("place", term))
             weights[term] = math.log1p((total - min(frequency, total) + 0.5) / (frequency + 0.5))
         return weights

@@ -268,25 +268,27 @@ class LocalStore:
 
     def _fresh_words(self) -> WordIndex:
         version = self._version_now()
-        if self._words is None:
-            self._words = self._new_words(self.folder)
-            if not self._words.load(mend=self._writable):
-                self._words = self._anew_words()
-        if self._words.version == version:
-            return self._words
-        if not self._writable and self._words.is_saved:
-            # The saved index belongs to the builder, who may have finished it by now; else it is followed in memory.
+        words = self._words
+        if words is None:
+            words = self._new_words(self.folder)
+            if not words.load(mend=self._writable):
+                words = self._anew_words()
+        elif words.version != version and words.is_saved and not self._writable:
+            # The builder, to whom the saved index belongs, may have followed by now.
             again = self._new_words(self.folder)
-            if again.load() and again.version == version:
-                self._words = again
-                return again
-            self._words = self._anew_words()
-        removed = self._removed_since(self._words)
-        if removed is None or (len(removed) and len(self._words) <= ANEW_UP_TO):
-            self._words = self._anew_words()
-            removed = np.array([], dtype=np.int64)
-        self._words.change(removed.tolist(), self._words_of(self.ledger.chunk_keys(above=self._words.top_key)), version)
+            if again.load() and again.version > words.version:
+                words = again
+        self._words = words if words.version == version else self._followed(words, version)
         return self._words
+
+    def _followed(self, words: WordIndex, version: int) -> WordIndex:
+        removed = self._removed_since(words)
+        beside = words.is_saved and not self._writable
+        if removed is None or (len(words) <= ANEW_UP_TO and (beside or len(removed))):
+            words, beside, removed = self._anew_words(), False, np.array([], dtype=np.int64)
+        added = self._words_of(self.ledger.chunk_keys(above=words.top_key))
+        (words.follow if beside else words.change)(removed.tolist(), added, version)
+        return words
 
     def _anew_words(self) -> WordIndex:
         words = self._new_words(self.folder if self._writable else None)

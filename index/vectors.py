@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 FILE_NAME = "vectors.faiss"
 _FORMAT = 2
-EXACT_UP_TO = 20_000
+EXACT_UP_TO = 8_000
 """Chunks up to which every vector is compared; docs/performance.md shows why."""
 _TRAINED_ON = 65_536
 _DIMENSIONS_A_CODE = 4

@@ -282,3 +282,33 @@ def test_a_large_store_follows_changes_and_folds_them_in(sourced: tuple[LocalSto
             assert [chunks[hit.key].id for hit in hits] == [other for _, other in exact]
         assert [reader.get([hit.key])[hit.key].text for hit in reader.lexical("glaciers", 3)] == ["Glaciers melt."]
         assert len(reader.dense(rows[0], 1000)) == len(kept)
+
+
+def test_a_reader_of_a_large_store_follows_beside_the_saved_word_index(sourced: tuple[LocalStore, dict[str, np.ndarray]]) -> None:
+    """Until the builder saves: what is new is found, ranked as the builder's index will rank it; what is gone is not."""
+    store, _ = sourced
+    reader = LocalStore(store.folder)
+    reader.warm()
+    texts = ["Glaciers melt in the river of the north.", "The ferry sinks. The ferry burns. The ferry returns to the north bank."]
+    made, _ = entry(store, "debate/vu.md", texts, seed=900)
+    store.apply(put=[made], remove=["background/laos.md"])
+
+    def found(each: LocalStore, text: str) -> list[tuple[str, float]]:
+        hits = each.lexical(text, 300)
+        chunks = each.get(hit.key for hit in hits)
+        return [(chunks[hit.key].id, hit.score) for hit in hits]
+
+    questions = ["glaciers", "ferry north", "mark2x5", "river treaty north", "mark0x3"]
+    before = {text: found(reader, text) for text in questions}
+    assert [name for name, _ in before["glaciers"]] == ["debate/vu.md#0"]
+    assert before["ferry north"][0][0] == "debate/vu.md#1"
+    assert before["mark2x5"] == before["mark0x3"] == []
+    assert reader.lexical("glaciers", 5, only=Filter(documents=("debate/lan.md",))) == []
+    store.derive()
+    again = LocalStore(store.folder)
+    for text in questions:
+        after = dict(found(again, text))
+        assert dict(before[text]).keys() == after.keys()
+    # A later change is followed from there.
+    store.apply(remove=["debate/vu.md"])
+    assert found(reader, "glaciers") == []
