@@ -317,7 +317,8 @@ class _Build:
             keys = missing[begin : begin + _EMBED_AT_ONCE]
             if not self.embedder.is_prepared:
                 yield Progress("preparing", 0, 1)
-            yield Progress("embedding", self.embedded, self.expected)
+            else:
+                yield Progress("embedding", self.embedded, self.expected)
             vectors = self.embedder.embed([texts[key] for key in keys])
             self.store.ledger.put_vectors(fingerprint, dict(zip(keys, vectors, strict=True)))
             self.embedded += len(keys)

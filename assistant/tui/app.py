@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, ClassVar
@@ -77,6 +77,7 @@ class ChatApp(App[None]):
         self._waiting_questions: deque[tuple[int, str]] = deque()
         self._quitting = Flag()
         self._failure: str | None = None
+        self._version_told = -1
 
     def compose(self) -> ComposeResult:
         yield Static("Alliance Assistant · starting", markup=False, id="state")
@@ -91,6 +92,7 @@ class ChatApp(App[None]):
         self.query_one("#question").focus()
         # Let the first frame be drawn, then load.
         self.call_after_refresh(self._load_assistant)
+        self.set_interval(1, self._follow_store)
 
     @on(Resize)
     def fold(self, event: Resize) -> None:
@@ -125,6 +127,19 @@ class ChatApp(App[None]):
     def _update_index(self) -> None:
         with self._troubles_shown():
             self._build()
+            self._tell_ready()
+
+    def _follow_store(self) -> None:
+        """Another process may have brought the index up to date: answers see it by themselves, the state line through this."""
+        busy = any(worker.group in ("load", "state") and not worker.is_finished for worker in self.workers)
+        if self._assistant is not None and not busy:
+            with suppress(AssistantError):
+                if self._assistant.store.version != self._version_told:
+                    self._tell_new_state()
+
+    @work(thread=True, exclusive=True, group="state")
+    def _tell_new_state(self) -> None:
+        with self._troubles_shown():
             self._tell_ready()
 
     def action_update_index(self) -> None:
@@ -177,6 +192,7 @@ class ChatApp(App[None]):
         assistant = self._assistant
         if assistant is None:
             return
+        self._version_told = assistant.store.version
         counts = assistant.store.ledger.counts()
         words = f"ready · {counts['documents']} documents, {counts['chunks']} passages"
         drift = assistant.drift()

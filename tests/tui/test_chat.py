@@ -20,6 +20,9 @@ from assistant.tui.source_screen import SourceScreen
 from assistant.tui.sources_pane import SourcesPane
 from assistant.tui.transcript import Transcript, Turn
 from index.documents import Document, Locator, Voice
+from index.embedders import LocalEmbedder
+from index.settings import IndexSettings
+from tests.conftest import run_build
 
 pytestmark = pytest.mark.slow
 WIDE, USUAL, SMALL = (140, 40), (80, 24), (40, 12)
@@ -213,6 +216,19 @@ async def test_the_index_is_built_behind_the_first_frame_and_f5_takes_in_changes
         await until(pilot, lambda: "3 documents" in state(app), "the new document")
         turn = await ask(pilot, "What feeds the river in August?")
         assert turn.places[0].document == "ice.txt"
+
+
+async def test_an_open_chat_sees_what_another_process_adds(corpus: Path, tmp_path: Path, embedder: LocalEmbedder) -> None:
+    settings = IndexSettings(corpus, corpus / "added", tmp_path / "store")
+    run_build(settings, embedder)
+    async with ChatApp({"corpus": corpus, "store": settings.store}).run_test(size=USUAL) as pilot:
+        app = await ready(pilot)
+        assert "2 documents" in state(app)
+        (corpus / "ferries.txt").write_text("Mira Holt counts 91 ferries on the river in the year 1988.", encoding="utf-8")
+        run_build(settings, embedder)
+        await until(pilot, lambda: "3 documents" in state(app), "the new state")
+        turn = await ask(pilot, "How many ferries does Mira Holt count?")
+        assert turn.places[0].document == "ferries.txt"
 
 
 @pytest.mark.parametrize("size", [WIDE, USUAL, SMALL])
