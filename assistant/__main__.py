@@ -8,6 +8,8 @@ import os
 import sys
 import traceback
 
+from assistant.leaving import leave
+
 _STOPPED = 130
 
 
@@ -34,7 +36,7 @@ def main() -> None:
         sys.stderr.write(
             "assistant: stopped. Nothing is lost: an index that was being built goes on from here with the same command.\n"
         )
-        sys.exit(_STOPPED)
+        leave(_STOPPED)
     except BrokenPipeError:
         # The reader of a pipe has gone; what is left unsaid must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,7 +57,7 @@ def _tell(sentence: str, verbose: bool) -> None:
     sys.stderr.write(f"{inert(sentence)}\n")
     if verbose:
         traceback.print_exc()
-    sys.exit(1)
+    leave(1)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assistant.eval_cli import app as evals_app
+from assistant.leaving import leave
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
@@ -70,7 +71,7 @@ def chat(
     from assistant.tui.app import ChatApp
 
     ChatApp({"corpus": corpus, "store": store}).run()
-    _leave()
+    leave(0)
 
 
 @app.command()
@@ -137,7 +138,7 @@ def ask(
         typer.echo(json.dumps(answer_as_json(answer), indent=2))
     else:
         print_answer(answer)
-    _leave()
+    leave(0)
 
 
 @app.command("index")
@@ -234,13 +235,6 @@ def doctor(
         findings = tell()
     if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(1)
-
-
-def _leave() -> None:
-    """Ends the process at once: taking down a model, or one still loading, would hold the shell; nothing open can be lost."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def _settings(context: typer.Context, corpus: Path | None, store: Path | None) -> Settings:

@@ -219,6 +219,7 @@ def _record(name: str) -> Record:
 
 
 def _changes(given: list[str]) -> dict[str, str]:
+    from assistant.settings import FOLDERS
     from index.errors import SettingsError
 
     changed = {}
@@ -226,8 +227,8 @@ def _changes(given: list[str]) -> dict[str, str]:
         key, equals, value = each.partition("=")
         if not equals or not key.strip():
             raise SettingsError(f"--set {each}: write it as KEY=VALUE, for instance --set retrieval=words.")
-        if key.strip() in ("corpus", "store", "evals"):
-            raise SettingsError(f"--set {each}: use --corpus and --store, and ASSISTANT_EVALS for the folder of runs.")
+        if key.strip() in FOLDERS:
+            raise SettingsError(f"--set {each}: use --corpus and --store, and ASSISTANT_EVALS, ASSISTANT_EXPORTS for the others.")
         changed[key.strip()] = value.strip()
     return dict(sorted(changed.items()))
 
@@ -260,11 +261,11 @@ def _settings(suite: Suite, changed: dict[str, str], store: Path | None) -> tupl
 
 def _unusual(settings: Settings, suite: Suite) -> dict[str, Any]:
     """The settings that are neither the program's nor the suite's own, wherever they were told; paths left aside."""
+    from assistant.settings import FOLDERS
     from assistant.settings import Settings as Defaults
-    from evals.records import PATHS
 
     usual = Defaults(**suite.settings).model_dump(mode="json")
-    return {key: value for key, value in settings.model_dump(mode="json").items() if key not in PATHS and value != usual[key]}
+    return {key: value for key, value in settings.model_dump(mode="json").items() if key not in FOLDERS and value != usual[key]}
 
 
 def _new_name(folder: Path, run: Run) -> Path:

@@ -21,7 +21,8 @@ _APP = "alliance-assistant"
 _FILE = "assistant.toml"
 _PREFIX = "ASSISTANT_"
 DEBUG = "ASSISTANT_DEBUG"
-_FOLDERS = ("corpus", "store", "evals", "exports")
+FOLDERS = ("corpus", "store", "evals", "exports")
+"""The settings that are paths: they tell where things lie, not what is done."""
 _HOME = Path(index.__file__).resolve().parent.parent
 BUNDLED_CORPUS = _HOME / "corpus"
 
@@ -102,7 +103,7 @@ def load_settings(
     merged: dict[str, tuple[Any, str]] = {}
     for path in (platformdirs.user_config_path(_APP, appauthor=False) / _FILE, Path(_FILE)):
         for key, value in _from_file(path).items():
-            if key in _FOLDERS and isinstance(value, str):
+            if key in FOLDERS and isinstance(value, str):
                 # A path in a file means what it says from where the file lies.
                 value = path.resolve().parent / Path(value).expanduser()
             merged[key] = (value, str(path))
@@ -114,7 +115,7 @@ def load_settings(
     for key, value in (command_line or {}).items():
         if value is not None:
             merged[key] = (value, f"--{key.replace('_', '-')}")
-    for key in _FOLDERS:
+    for key in FOLDERS:
         value, place = merged.get(key, (None, ""))
         if value is not None and not str(value).strip():
             raise SettingsError(f"{place}: {key} is empty; give a folder or leave it out.")

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from math import ceil, floor
 from pathlib import Path
 
+from assistant.settings import FOLDERS
 from evals.cases import Suite
-from evals.records import PATHS, Record, Result, read_record, recording
+from evals.records import Record, Result, read_record, recording
 from evals.statistics import Difference, difference
 from evals.summaries import LOWER_IS_BETTER, Summary, measured, quality_of, statistic_of, values_of
 from index.errors import SuiteError
@@ -163,7 +164,7 @@ def accept(summary: Summary, suite: Suite) -> dict[str, float]:
     if not record.is_complete or run.limit is not None or run.changed or run.mode != "answers":
         raise SuiteError(f"{record.path} is not a whole run with the suite's own settings; nothing was taken over.")
     # Where files lie on the machine is nobody's business but its user's.
-    stripped = replace(run, settings={key: value for key, value in run.settings.items() if key not in PATHS})
+    stripped = replace(run, settings={key: value for key, value in run.settings.items() if key not in FOLDERS})
     slim = [replace(result, answer=None, passages=(), if_answered=None, answers=()) for result in record.results]
     with recording(suite.folder / REACHED, stripped, done=slim):
         pass

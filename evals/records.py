@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 import evals
+from assistant.settings import FOLDERS
 from evals.cases import Suite
 from evals.suites import first_complaint
 from index.errors import SuiteError
@@ -28,13 +29,11 @@ Mode = Literal["answers", "retrieval"]
 _HOME = Path(evals.__file__).resolve().parent.parent
 _PACKAGES = ("assistant", "index", "evals")
 _LIBRARIES = (
-    "alliance-assistant", "torch", "sentence-transformers", "faiss-cpu", "tantivy", "tokenizers", "sentencex", "numpy",
-    "ir-measures", "pytrec-eval-terrier"
+    "alliance-assistant", "torch", "sentence-transformers", "openvino", "faiss-cpu", "tantivy", "tokenizers", "sentencex",
+    "numpy", "ir-measures", "pytrec-eval-terrier"
 )  # fmt: skip
 # These may differ between the beginning of a run and its end.
 _MAY_DIFFER = frozenset({"machine", "started", "format"})
-PATHS: Final = frozenset({"corpus", "store", "evals"})
-"""The settings that are paths: they tell where things lie, not what was run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +160,7 @@ def _comparable(run: Run) -> dict[str, Any]:
         if key in _MAY_DIFFER:
             continue
         if isinstance(value, dict):
-            flat |= {f"{key}.{name}": each for name, each in value.items() if not (key == "settings" and name in PATHS)}
+            flat |= {f"{key}.{name}": each for name, each in value.items() if not (key == "settings" and name in FOLDERS)}
         else:
             flat[key] = value
     # The digest tells code apart where revisions say nothing of changes not committed.

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assistant.answering.followups import Turn
+from assistant.settings import FOLDERS
 from evals.cases import GoldCase, Place, Suite
 from evals.plain import plain_case
 from index.documents import Voice
@@ -151,7 +152,7 @@ def _read_toml(path: Path) -> _SuiteFile:
     for name, floor in suite.gates.items():
         if not 0 <= floor <= 1:
             raise SuiteError(f"{path}: the gate {name} must be a number from 0 to 1.")
-    for name in ("corpus", "store", "evals"):
+    for name in FOLDERS:
         if name in suite.settings:
             raise SuiteError(f"{path}: {name} is no setting of a suite; name the corpus by the key corpus above the tables.")
     return suite

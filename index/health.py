@@ -15,7 +15,7 @@ from index.settings import IndexSettings
 from index.store import LocalStore
 
 _PACKAGES = (
-    "alliance-assistant", "torch", "sentence-transformers", "faiss-cpu", "tantivy", "tiktoken", "textual"
+    "alliance-assistant", "torch", "sentence-transformers", "openvino", "faiss-cpu", "tantivy", "tiktoken", "textual"
 )  # fmt: skip
 
 
