@@ -1,8 +1,8 @@
 """Embedding beside sentence-transformers' defaults and the processor's own peak, in one run.
 
-    python -m evals.benchmarks.embedding STORE --chunks 2000
+    python -m evals.benchmarks.embedding STORE… --chunks 2000
 
-STORE: a built index whose chunks are embedded (of at least 100 tokens, the first ones). Ways are timed in turns, several
+STORE…: built indexes whose chunks are embedded (of at least 100 tokens, the first ones). Ways are timed in turns, several
 rounds; figures are medians, ratios are taken round by round. The peak is that of a square matrix product in torch, in
 single precision and in bfloat16.
 """
@@ -13,7 +13,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from index.chunks import Chunk
 from index.embedders import LocalEmbedder, load_sentence_transformer
 from index.errors import AssistantError
 from index.models import find_model
@@ -30,11 +31,16 @@ from index.store import LocalStore
 _OPERATIONS_A_TOKEN = 2 * 6 * (4 * 384 * 384 + 2 * 384 * 1536)
 
 
-def chunk_texts(folder: Path, count: int) -> tuple[list[str], float]:
-    """(texts, mean tokens)."""
-    store = LocalStore(folder)
-    chunks = [chunk for chunk in store.get(store.ledger.chunk_keys()).values() if chunk.tokens >= 100][:count]
-    store.close()
+def chunk_texts(folders: Sequence[Path], count: int) -> tuple[list[str], float]:
+    """(texts, mean tokens) of the first `count` chunks of at least 100 tokens. Raises AssistantError."""
+    chunks: list[Chunk] = []
+    for folder in folders:
+        store = LocalStore(folder)
+        chunks.extend(chunk for chunk in store.get(store.ledger.chunk_keys()).values() if chunk.tokens >= 100)
+        store.close()
+    chunks = chunks[:count]
+    if len(chunks) < count:
+        raise AssistantError(f"these indexes hold {len(chunks)} chunks of at least 100 tokens only; name more of them.")
     return [chunk.text for chunk in chunks], float(np.mean([chunk.tokens + 2 for chunk in chunks]))
 
 
@@ -53,12 +59,12 @@ def peak(kind: Any) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Chunks a second, against sentence-transformers and the processor's peak.")
-    parser.add_argument("store", type=Path, metavar="STORE")
+    parser.add_argument("stores", nargs="+", type=Path, metavar="STORE")
     parser.add_argument("--chunks", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     try:
-        texts, tokens = chunk_texts(given.store, given.chunks)
+        texts, tokens = chunk_texts(given.stores, given.chunks)
         measure(texts, tokens, given.rounds)
     except AssistantError as error:
         sys.exit(f"embedding: {error}")

@@ -1,8 +1,8 @@
 """Indexing from files to a saved index, beside other tools with the same weights; and again after one file changed.
 
-    python -m evals.benchmarks.indexing STORE --passages 2000 --peer txtai=PYTHON --peer langchain=PYTHON …
+    python -m evals.benchmarks.indexing STORE… --passages 2000 --peer txtai=PYTHON --peer langchain=PYTHON …
 
-STORE: a built index whose chunks become the paragraphs of the files. Each peer (txtai, llamaindex, langchain, chroma) runs
+STORE…: built indexes whose chunks become the paragraphs of the files. Each peer (txtai, llamaindex, langchain, chroma) runs
 in an environment of its own: PYTHON is that environment's interpreter. evals/benchmarks/peers holds what each one runs; its
 docstring and docs/performance.md tell how such an environment is made.
 
@@ -74,12 +74,12 @@ def embedding_share(corpus: Path, store: Path) -> tuple[int, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Seconds from files to an index, beside other tools.")
-    parser.add_argument("store", type=Path, metavar="STORE")
+    parser.add_argument("stores", nargs="+", type=Path, metavar="STORE")
     parser.add_argument("--passages", type=int, default=2_000)
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
     given = parser.parse_args()
     try:
-        texts, tokens = chunk_texts(given.store, given.passages)
+        texts, tokens = chunk_texts(given.stores, given.passages)
         with TemporaryDirectory() as folder:
             measure(texts, tokens, Path(folder), dict(each.split("=", 1) for each in given.peer))
     except AssistantError as error:
