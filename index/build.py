@@ -26,7 +26,8 @@ ADDED = "added"
 # Chunks that wait to be embedded together: texts of like length share a batch. And how many are embedded between two saves.
 _WAITING, _EMBED_AT_ONCE = 512, 128
 _VECTORS_SPARED = 10_000
-_DERIVED_EVERY = 10_000
+_DERIVED_EVERY = 1_000
+"""Documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,10 @@ def compare(sources: Sources, rows: list[DocumentRow], failed: Mapping[str, Sequ
 
 def known_failures(store: LocalStore) -> dict[str, list[int]]:
     """The files that the last build could not read, with their stamps."""
-    told: dict[str, list[int]] = json.loads(store.ledger.meta("failed") or "{}")
+    try:
+        told: dict[str, list[int]] = json.loads(store.ledger.meta("failed") or "{}")
+    except ValueError as error:
+        raise store.ledger.damaged(f"its list of unreadable files cannot be read ({error})") from error
     return told
 
 
@@ -207,7 +211,10 @@ def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False)
             plan = compare(sources, rows)
             yield plan
             if rebuild:
-                plan = Plan(plan.new, tuple(sorted((*plan.touched, *plan.unchanged))), plan.removed, ())
+                # What cannot be looked at now stays as it is.
+                there = [name for name in plan.unchanged if name in sources.by_id]
+                hidden = tuple(name for name in plan.unchanged if name not in sources.by_id)
+                plan = Plan(plan.new, tuple(sorted((*plan.touched, *there))), plan.removed, hidden)
             yield from _Build(settings, embedder, store, sources, {row.id: row for row in rows}, rebuild).run(plan, started)
         finally:
             store.close()
@@ -259,10 +266,10 @@ class _Build:
                 if sum(len(each.chunks) for each in waiting) >= _WAITING:
                     yield from self._finish(waiting)
                     waiting = []
-                    if self.embedded - derived >= _DERIVED_EVERY:
+                    if len(self.added) + len(self.changed) - derived >= _DERIVED_EVERY:
                         # Readers follow what is new by themselves; so much of it costs them more than it costs here.
                         self.store.derive()
-                        derived = self.embedded
+                        derived = len(self.added) + len(self.changed)
         yield from self._finish(waiting)
         yield Progress("reading", len(todo), len(todo))
         if plan.removed or self.changed or self.rebuild:

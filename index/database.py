@@ -26,12 +26,14 @@ class Database:
         self._path = folder / FILE_NAME
         self._lock = RLock()
         self._writable = writable
+        self._immutable = False
         if not writable and not self._path.is_file():
             raise StoreMissing(f"there is no index in {folder} yet; build it with: assistant index")
         try:
             if writable:
                 folder.mkdir(parents=True, exist_ok=True)
             self._connection = self._connect(writable)
+            self._opened = self._stamp()
             try:
                 self._check(writable)
             except BaseException:
@@ -66,6 +68,7 @@ class Database:
             if os.access(self._path.parent, os.W_OK) or (log.exists() and log.stat().st_size):
                 raise
             # A read-only folder, where SQLite can make no shared memory; the log is empty, so nothing is overlooked.
+            self._immutable = True
             connection = sqlite3.connect(
                 f"{location}?mode=ro&immutable=1", uri=True, check_same_thread=False, isolation_level=None
             )
@@ -91,6 +94,25 @@ class Database:
                 f"the index in {self._path.parent} has format {self.meta('format')}, this program reads {FORMAT}; "
                 "rebuild it with: assistant index --rebuild"
             )
+
+    def _stamp(self) -> tuple[int, ...]:
+        """Tells this file, and in a read-only folder its state, from any other."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return ()
+        return (status.st_dev, status.st_ino, *((status.st_size, status.st_mtime_ns) if self._immutable else ()))
+
+    def is_replaced(self) -> bool:
+        """Whether another file lies where this one was opened: it was set aside, migrated or deleted meanwhile."""
+        return self._stamp()[:2] != self._opened[:2]
+
+    def _follow_file(self) -> None:
+        """Without shared memory SQLite takes the file for unchangeable: what another user changed is opened anew."""
+        if self._immutable and not self._connection.in_transaction and self._stamp() != self._opened and not self.is_replaced():
+            self._connection.close()
+            self._connection = self._connect(writable=False)
+            self._opened = self._stamp()
 
     def close(self) -> None:
         with self._lock:
@@ -136,6 +158,7 @@ class Database:
     def _rows(self, statement: str, arguments: Sequence[object] = ()) -> list[tuple[object, ...]]:
         with self._lock:
             try:
+                self._follow_file()
                 return self._connection.execute(statement, arguments).fetchall()
             except sqlite3.OperationalError as error:
                 if "decode" in str(error):

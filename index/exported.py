@@ -32,7 +32,7 @@ Precision = Literal["exact", "fast"]
 
 NETWORK, WEIGHTS, TOKENIZER = "model.xml", "model.bin", "tokenizer.json"
 MANIFEST = "manifest.json"
-_FORMAT = 1
+_FORMAT = 2
 # Texts are padded to a multiple of a step, so that few shapes are compiled; a text is always padded to the same length,
 # so that its vector does not depend on what it is embedded with. Sentences are short and waited for: fewer shapes still.
 _STEP, _SHORT_STEP, _SHORT = 8, 16, 64
@@ -76,6 +76,8 @@ class Exported:
         if self._manifest is None:
             try:
                 told = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+                if told.pop("checksum") != _checksum(told):
+                    return None
                 manifest = Manifest(
                     **{**told, "stamp": tuple(told["stamp"]), "agreement": tuple(told["agreement"]), "files": dict(told["files"])}
                 )
@@ -153,7 +155,11 @@ class Exported:
             "stamp": self._model.stamp(),
             "files": {name: sha256(made / name) for name in (NETWORK, WEIGHTS, TOKENIZER) if (made / name).exists()},
         }
-        (made / MANIFEST).write_text(json.dumps(told, indent=1), encoding="utf-8")
+        (made / MANIFEST).write_text(json.dumps({**told, "checksum": _checksum(told)}, indent=1), encoding="utf-8")
+
+
+def _checksum(told: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 class CompiledModel:
@@ -194,8 +200,8 @@ class CompiledModel:
 
 def load_exported(exported: Exported) -> CompiledModel:
     """Raises ModelError."""
-    openvino = runtime()
     try:
+        openvino = runtime()
         return CompiledModel(_compiled(openvino, exported), exported.folder / TOKENIZER, exported.manifest())
     except ModelError:
         raise
@@ -230,6 +236,9 @@ def _compiled(openvino: Any, exported: Exported) -> Any:
     except (OSError, ValueError, RuntimeError):
         pass
     compiled = core.compile_model(core.read_model(exported.verified() / NETWORK), "CPU", wanted)
+    for old in exported.folder.glob("compiled-*.blob"):
+        with suppress(OSError):
+            old.unlink()
     payload = compiled.export_model().getvalue()
     # Where it cannot be kept, the next start compiles again.
     with suppress(OSError), tempfile.NamedTemporaryFile(dir=exported.folder, delete=False) as file:

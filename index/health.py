@@ -37,7 +37,7 @@ def remedy(findings: Iterable[Finding]) -> Literal["none", "build", "rebuild"]:
         return "none"
     if "bad" in (wrong.get("ledger"), wrong.get("built with"), wrong.get("store")):
         return "rebuild"
-    return "build" if wrong.keys() & {"store", "drift", "vectors", "words"} else "none"
+    return "build" if wrong.keys() & {"store", "drift", "embedded", "vectors", "words"} else "none"
 
 
 def examine(settings: IndexSettings) -> Iterator[Finding]:
@@ -107,6 +107,9 @@ def _examine_store(store: LocalStore, settings: IndexSettings, fingerprint: str 
             store.check(fingerprint=fingerprint, chunk_tokens=settings.chunk_tokens)
         except AssistantError as error:
             yield Finding("bad", "built with", str(error))
+    lost = counts["chunks"] - len(store.ledger.embedded_keys())
+    if lost:
+        yield Finding("look", "embedded", f"{lost} chunks have no vector of this model; bring the index up to date")
     for name, state in store.derived_state().items():
         if state.startswith("current"):
             yield Finding("ok", name, state)

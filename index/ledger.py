@@ -67,7 +67,10 @@ class Ledger(Database):
     @property
     def version(self) -> int:
         """Raised by every change of documents."""
-        return int(self.meta("version") or 0)
+        told = self.meta("version") or "0"
+        if not told.isdecimal():
+            raise self.damaged("its version is no number")
+        return int(told)
 
     @property
     def identity(self) -> str:
@@ -79,39 +82,43 @@ class Ledger(Database):
             "SELECT id, record, digest, size, modified, tokens, indexed, "
             "(SELECT count(*) FROM chunks WHERE document = documents.number) FROM documents ORDER BY id"
         )
-        listed = []
-        for identifier, record, digest, size, modified, tokens, indexed, chunks in rows:
-            meta = json.loads(str(record))
-            listed.append(
-                DocumentRow(
-                    id=str(identifier),
-                    title=meta["title"],
-                    authors=tuple(meta["authors"]),
-                    published=meta["published"],
-                    kind=meta["kind"],
-                    cite_as=meta["cite_as"],
-                    digest=str(digest),
-                    size=int(str(size)),
-                    modified=int(str(modified)),
-                    tokens=int(str(tokens)),
-                    chunks=int(str(chunks)),
-                    indexed=float(str(indexed)),
-                )
-            )
-        return listed
+        try:
+            return [self._listed(*row) for row in rows]
+        except (ValueError, KeyError, TypeError) as error:
+            raise self.damaged(f"a document's row cannot be read ({error})") from error
+
+    @staticmethod
+    def _listed(*row: object) -> DocumentRow:
+        identifier, record, digest, size, modified, tokens, indexed, chunks = row
+        meta = json.loads(str(record))
+        return DocumentRow(
+            id=str(identifier),
+            title=meta["title"],
+            authors=tuple(meta["authors"]),
+            published=meta["published"],
+            kind=meta["kind"],
+            cite_as=meta["cite_as"],
+            digest=str(digest),
+            size=int(str(size)),
+            modified=int(str(modified)),
+            tokens=int(str(tokens)),
+            chunks=int(str(chunks)),
+            indexed=float(str(indexed)),
+        )
 
     def document(self, document_id: str) -> Document:
         """Raises StoreError when the ledger does not hold it."""
         with self._reading():
             rows = self._rows(
-                "SELECT number, record, digest, locators, gaps, checksum FROM documents WHERE id = ?", (document_id,)
+                "SELECT number, record, digest, locators, gaps, kind, published, checksum FROM documents WHERE id = ?",
+                (document_id,),
             )
             if not rows:
                 raise StoreError(f"{document_id} is not in the index any more; ask again, or see: assistant sources")
-            number, record, digest, places, told, check = rows[0]
+            number, record, digest, places, told, kind, published, check = rows[0]
             keys = self._rows("SELECT key FROM chunks WHERE document = ? ORDER BY ordinal", (number,))
             chunks = list(self.chunks(int(str(key)) for (key,) in keys).values())
-        if check != checksum(document_id, record, places, told):
+        if check != checksum(document_id, record, places, told, kind, published):
             raise self.damaged(f"the row of {document_id} does not have its checksum")
         before, *after = json.loads(str(told))
         if len(chunks) != len(after):
@@ -133,6 +140,15 @@ class Ledger(Database):
     def chunk_keys(self, *, above: int = -1) -> NDArray[np.int64]:
         """The keys of all chunks, ascending. A key is never given twice, and a newer chunk has a greater one."""
         return np.array([row[0] for row in self._rows("SELECT key FROM chunks WHERE key > ?", (above,))], dtype=np.int64)
+
+    def embedded_keys(self) -> NDArray[np.int64]:
+        """The keys of the chunks that have a vector of the model in use, ascending."""
+        rows = self._rows(
+            "SELECT c.key FROM chunks c JOIN vectors v ON v.number = c.vector "
+            "WHERE v.model = (SELECT number FROM models WHERE fingerprint = ?) ORDER BY c.key",
+            (self.meta("fingerprint"),),
+        )
+        return np.array([row[0] for row in rows], dtype=np.int64)
 
     def keys_of(self, only: Filter) -> NDArray[np.int64]:
         """The keys of the chunks that a filter allows, ascending."""
@@ -215,13 +231,13 @@ class Ledger(Database):
     def vectors(self, keys: Iterable[int], dimensions: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(keys, vectors of shape (keys, dimensions)) for the chunks of those keys that exist."""
         rows = self._rows(
-            "SELECT c.key, v.digest, v.vector, v.checksum FROM chunks c JOIN vectors v ON v.number = c.vector "
+            "SELECT c.key, v.digest, v.vector, v.model, v.checksum FROM chunks c JOIN vectors v ON v.number = c.vector "
             "WHERE v.model = (SELECT number FROM models WHERE fingerprint = ?) "
             "AND c.key IN (SELECT value FROM json_each(?)) ORDER BY c.key",
             (self.meta("fingerprint"), json.dumps([int(key) for key in keys])),
         )
         found = np.array([row[0] for row in rows], dtype=np.int64)
-        if any(check != checksum(digest, vector) for _, digest, vector, check in rows):
+        if any(check != checksum(*values) for _, *values, check in rows):
             raise self.damaged("a vector does not have its checksum")
         joined = b"".join(bytes(row[2]) for row in rows)  # type: ignore[call-overload]
         return found, np.frombuffer(joined, dtype=np.float16).reshape(len(rows), dimensions).astype(np.float32)
@@ -258,13 +274,13 @@ class Ledger(Database):
             keys = self.chunk_keys()
             for begin in range(0, len(keys), _AT_ONCE):
                 self.chunks(keys[begin : begin + _AT_ONCE])
-            rows = self._each("SELECT digest, vector, checksum FROM vectors")
-            if any(check != checksum(digest, vector) for digest, vector, check in rows):
+            rows = self._each("SELECT digest, vector, model, checksum FROM vectors")
+            if any(check != checksum(*values) for *values, check in rows):
                 return "a vector does not have its checksum"
             for row in self.documents():
                 self.document(row.id)
         except StoreError as error:
-            return str(error.__cause__ or error)
+            return str(error)
         except (ValueError, TypeError, KeyError) as error:
             return f"a row cannot be read ({error})"
         return None
@@ -277,6 +293,9 @@ class Ledger(Database):
     def begin_anew(self, values: Mapping[str, str]) -> None:
         """Notes another way of building and, with it, that every document is yet to be built that way."""
         with self._transaction():
+            if any(self.meta(key) not in (None, value) for key, value in values.items()):
+                # Until it is finished, the store is none: half of it could not be found.
+                self._connection.execute("DELETE FROM meta WHERE key = 'finished'")
             self._set(values)
             self._connection.execute("UPDATE documents SET digest = ?, size = -1", (STALE,))
             self._raise_version()
@@ -286,10 +305,10 @@ class Ledger(Database):
         halves = {digest: vector.astype(np.float16).tobytes() for digest, vector in vectors.items()}
         with self._transaction():
             self._connection.execute("INSERT OR IGNORE INTO models (fingerprint) VALUES (?)", (fingerprint,))
+            model = self._rows("SELECT number FROM models WHERE fingerprint = ?", (fingerprint,))[0][0]
             self._connection.executemany(
-                "INSERT OR IGNORE INTO vectors (model, digest, vector, checksum) "
-                "VALUES ((SELECT number FROM models WHERE fingerprint = ?), ?, ?, ?)",
-                [(fingerprint, digest, half, checksum(digest, half)) for digest, half in halves.items()],
+                "INSERT OR IGNORE INTO vectors (model, digest, vector, checksum) VALUES (?, ?, ?, ?)",
+                [(model, digest, half, checksum(digest, half, model)) for digest, half in halves.items()],
             )
 
     def put(self, entry: Entry) -> None:
@@ -318,7 +337,7 @@ class Ledger(Database):
                     document.kind,
                     document.published,
                     *told,
-                    checksum(document.id, *told),
+                    checksum(document.id, *told, document.kind, document.published),
                 ),
             )
             for ordinal, (chunk, vector_key) in enumerate(zip(entry.chunks, entry.vector_keys, strict=True)):

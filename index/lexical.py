@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -104,26 +104,58 @@ class WordIndex:
         index.reload()
         return index
 
-    def load(self, *, mend: bool = False) -> bool:
-        """Opens the saved index, unless it is missing, damaged or another ledger's; says whether it did.
+    def _told(self) -> dict[str, Any] | None:
+        """What the folder's state says, if it says it about this ledger, whole, and names nothing outside the folder."""
+        assert self._folder is not None
+        digest, _, text = (self._folder / _STATE).read_text(encoding="utf-8").partition("\n")
+        if digest != hashlib.sha256(text.encode()).hexdigest():
+            return None
+        told: dict[str, Any] = json.loads(text)
+        if any(told.get(name) != value for name, value in self._origin.items()) or set(told["lists"]) != set(_LISTS):
+            return None
+        return told if all(Path(name).name == name for name in told["segments"]) else None
+
+    def saved_version(self) -> int:
+        """The version that the saved index says it shows; -1 where it says none."""
+        try:
+            told = self._told()
+            return int(told["version"]) if told else -1
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return -1
+
+    def load(self, tokens: Collection[str], *, mend: bool = False) -> bool:
+        """Opens the saved index, unless it is missing, damaged or not of this ledger; says whether it did.
+
+        tokens: what the ledger says that the saved state may be called.
 
         mend: goes back to the last noted state when a builder was stopped between committing and noting it.
         """
         if self._folder is None:
             return False
         try:
-            told = json.loads((self._folder / _STATE).read_text(encoding="utf-8"))
-            if any(told.get(name) != value for name, value in self._origin.items()):
+            told = self._told()
+            if told is None or told["token"] not in tokens:
                 return False
             # tantivy opens a folder without its list of segments as an empty index, and panics on a torn segment.
-            if any(_digest(self._folder / name) != digest for name, digest in told["segments"].items()):
+            known = self._digests
+            if any((known.get(name) or _digest(self._folder / name)) != digest for name, digest in told["segments"].items()):
                 return False
+            if mend:
+                # What a builder committed and did not note: kept, its names would stand in the way of the next commit.
+                for path in self._folder.iterdir():
+                    if path.suffix in _SEGMENT_SUFFIXES and path.name not in told["segments"]:
+                        path.unlink()
             for name, text in told["lists"].items():
                 if (self._folder / name).read_text(encoding="utf-8") != text:
                     if not mend:
                         return False
                     _replace(self._folder / name, text)
             index = self._ready(tantivy.Index(self._schema, path=str(self._folder)))
+            if self._told() != told or any(
+                (self._folder / name).read_text(encoding="utf-8") != text for name, text in told["lists"].items()
+            ):
+                # A builder committed in between: what was opened is not what was verified.
+                return False
             version, top_key = int(told["version"]), int(told["top_key"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
@@ -142,8 +174,9 @@ class WordIndex:
         self._folder.mkdir(parents=True)
         self._index = self._ready(tantivy.Index(self._schema, path=str(self._folder)))
 
-    def change(self, remove: Iterable[int], add: Iterable[tuple[int, str, str]], version: int) -> None:
-        """Removes chunks by key, adds (key, place, text), and notes the version that this gives."""
+    def change(self, remove: Iterable[int], add: Iterable[tuple[int, str, str]], version: int, *, token: str = "") -> None:
+        """Removes chunks by key, adds (key, place, text), and notes the version that this gives, and what it is called."""
+        top_key = self.top_key
         writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=1)
         for key in remove:
             # By query: deletion by term takes a Python number for a signed one and finds nothing.
@@ -154,13 +187,13 @@ class WordIndex:
             document.add_text("place", place)
             document.add_text("text", text)
             writer.add_document(document)
-            self.top_key = max(self.top_key, int(key))
+            top_key = max(top_key, int(key))
         writer.commit()
         writer.wait_merging_threads()
         self._index.reload()
-        self.version = version
+        self.version, self.top_key = version, top_key
         if self._folder is not None:
-            self._note()
+            self._note(token)
 
     def follow(self, removed: Iterable[int], added: Iterable[tuple[int, str, str]], version: int) -> None:
         """As `change`, beside a saved index that belongs to a builder: what is new is kept here, and scored by hand."""
@@ -179,9 +212,9 @@ class WordIndex:
         weights = self._weights(terms)
         lengths = [fmean(bags[field].total() for bags in self._late.values()) or 1.0 for field in (0, 1)]
         found = []
-        for key, bags in self._late.items():
-            if among is not None and key not in among:
-                continue
+        keys = np.array(list(self._late), dtype=np.int64)
+        for key in (keys if among is None else keys[np.isin(keys, among)]).tolist():
+            bags = self._late[key]
             score = 0.0
             for bag, length, boost in zip(bags, lengths, (_PLACE_BOOST, 1.0), strict=True):
                 damping = _K1 * (1 - _B + _B * bag.total() / length)
@@ -190,19 +223,21 @@ class WordIndex:
                 found.append((key, score))
         return sorted(found, key=lambda hit: -hit[1])
 
-    def _note(self) -> None:
+    def _note(self, token: str) -> None:
         """Writes down which files make up the index. Segments never change: each is read once only."""
         assert self._folder is not None
         names = [path.name for path in self._folder.iterdir() if path.suffix in _SEGMENT_SUFFIXES]
         self._digests = {name: self._digests.get(name) or _digest(self._folder / name) for name in sorted(names)}
         told = {
             **self._origin,
+            "token": token,
             "version": self.version,
             "top_key": self.top_key,
             "segments": self._digests,
             "lists": {name: (self._folder / name).read_text(encoding="utf-8") for name in _LISTS},
         }
-        _replace(self._folder / _STATE, json.dumps(told))
+        text = json.dumps(told)
+        _replace(self._folder / _STATE, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
 
     def search(self, text: str, count: int, *, among: NDArray[np.int64] | None = None) -> list[tuple[int, float]]:
         """(key, BM25) of the best chunks, best first, and all that tie with the last. Punctuation has no meaning.

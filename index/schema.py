@@ -70,6 +70,9 @@ def migrate(ledger: Path) -> None:
         # What is still in the log belongs to the old file and must not be played onto the new one.
         old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         old.execute("PRAGMA journal_mode=DELETE")
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
     finally:
         old.close()
         new.close()
@@ -89,7 +92,10 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
     for number, (fingerprint, digest, vector) in enumerate(old.execute("SELECT fingerprint, digest, vector FROM vectors"), 1):
         numbers[fingerprint, digest] = number
         key, half = bytes.fromhex(digest)[:DIGEST_BYTES], np.frombuffer(vector, dtype=np.float32).astype(np.float16).tobytes()
-        new.execute("INSERT INTO vectors VALUES (?, ?, ?, ?, ?)", (number, models[fingerprint], key, half, checksum(key, half)))
+        new.execute(
+            "INSERT INTO vectors VALUES (?, ?, ?, ?, ?)",
+            (number, models[fingerprint], key, half, checksum(key, half, models[fingerprint])),
+        )
     documents = old.execute("SELECT id, digest, size, modified, tokens, indexed, record, locators, text FROM documents")
     for number, (identifier, digest, size, modified, tokens, indexed, record, locators, text) in enumerate(documents, 1):
         told = json.loads(record)
@@ -102,7 +108,7 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
             "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 number, identifier, digest, size, modified, tokens, indexed, told["kind"], told["published"], record, locators,
-                gaps, checksum(identifier, record, locators, gaps),
+                gaps, checksum(identifier, record, locators, gaps, told["kind"], told["published"]),
             ),
         )  # fmt: skip
         for ordinal, (key, headings, start, _, chunk_tokens, voice, chunk_text, vector) in enumerate(chunks):

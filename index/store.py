@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import re
+import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import RLock
@@ -22,6 +27,9 @@ if TYPE_CHECKING:
     from index.vectors import DenseIndex
 
 
+BUILDER = "builder"
+"""File that says who is building, while somebody is."""
+_BUILDER_SAID = re.compile(r"process (?P<process>\d+) on (?P<host>\S+) since ")
 _DOCUMENTS_KEPT = 64
 _ROWS_AT_ONCE = 4_096
 # Scores that differ by less are the same: sums of the same numbers in another order.
@@ -76,20 +84,39 @@ class LocalStore:
         self._allowed: tuple[tuple[int, Filter], NDArray[np.int64]] | None = None
         self._built = self._built_with()
         if not writable and self._built[0] is None:
+            self.ledger.close()
             raise StoreMissing(f"the index in {folder} was never finished; build it with: assistant index")
 
     # -- what it was built with --------------------------------------------------------------------------------------
 
     @property
     def version(self) -> int:
-        return self.ledger.version
+        """Raises StoreMismatch when the store was meanwhile rebuilt in another way."""
+        return self._version_now()
+
+    @property
+    def is_being_built(self) -> bool:
+        """Whether a builder is at work: one that was killed, on this machine, does not count."""
+        try:
+            told = _BUILDER_SAID.match((self.folder / BUILDER).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        if told is None or told["host"] != platform.node():
+            return True
+        try:
+            os.kill(int(told["process"]), 0)
+        except ProcessLookupError:
+            return False
+        except OSError:
+            return True
+        return True
 
     def _built_with(self) -> tuple[str | None, str | None, str | None]:
         return self.ledger.meta("fingerprint"), self.ledger.meta("dimensions"), self.ledger.meta("chunk_tokens")
 
     def _version_now(self) -> int:
-        """Raises StoreMismatch when the store was meanwhile rebuilt with another model."""
-        if not self._writable and self._built_with() != self._built:
+        """Raises StoreMismatch when the store was meanwhile rebuilt with another model, or set aside."""
+        if not self._writable and (self.ledger.is_replaced() or self._built_with() != self._built):
             raise StoreMismatch(f"the index in {self.folder} was meanwhile rebuilt in another way; start again to use it.")
         return self.ledger.version
 
@@ -196,9 +223,9 @@ class LocalStore:
                 if vectors.wants_folding:
                     self._fold(vectors)
                 if vectors.is_worth_saving:
-                    vectors.save(self.folder)
-            except (OSError, ValueError) as error:
-                # tantivy tells failures of the disk as ValueError.
+                    vectors.save(self.folder, token=self._new_token("vectors"))
+            except (OSError, ValueError, RuntimeError) as error:
+                # tantivy tells failures of the disk as ValueError, FAISS as RuntimeError.
                 self._vectors = self._words = None
                 raise StoreError(
                     f"the search indexes in {self.folder} cannot be written ({str(error).splitlines()[0]}); check free space and "
@@ -210,7 +237,10 @@ class LocalStore:
         """For each derived index how the saved one fits the ledger: "current…", "n changes behind", "missing or damaged"."""
         states = {}
         vectors, words = self._new_vectors(), self._new_words(self.folder)
-        for name, loaded, index in (("vectors", vectors.load(self.folder), vectors), ("words", words.load(), words)):
+        loaded_vectors = vectors.load(self.folder, self._tokens("vectors"))
+        for name, loaded, index in (
+            ("vectors", loaded_vectors, vectors), ("words", words.load(self._tokens("words")), words)
+        ):  # fmt: skip
             removed = self.ledger.removed_keys(after_version=index.version) if loaded else None
             if removed is None:
                 states[name] = "missing or damaged"
@@ -236,29 +266,45 @@ class LocalStore:
 
         return WordIndex(folder, identity=self.ledger.identity)
 
+    def _tokens(self, name: str) -> list[str]:
+        """What the saved state of a derived index may be called: the last, or the one before where a save was cut off.
+
+        A ledger that was put back to an earlier state thus never meets an index of a later one.
+        """
+        told: list[str] = json.loads(self.ledger.meta(f"saved {name}") or "[]")
+        return told
+
+    def _new_token(self, name: str) -> str:
+        token = uuid.uuid4().hex
+        self.ledger.set_meta({f"saved {name}": json.dumps([*self._tokens(name)[-1:], token])})
+        return token
+
     def _rows(self, keys: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         for begin in range(0, len(keys), _ROWS_AT_ONCE):
             yield self.ledger.vectors(keys[begin : begin + _ROWS_AT_ONCE], self.dimensions)
 
     def _fold(self, vectors: DenseIndex) -> None:
         version = self._version_now()
-        keys = self.ledger.chunk_keys()
+        # In a rebuild that was cut off, some chunks have vectors of another model only.
+        keys = self.ledger.embedded_keys()
         vectors.fold(self._rows(keys), count=len(keys), version=version)
 
     def _fresh_vectors(self) -> DenseIndex:
         version = self._version_now()
         if self._vectors is None:
             self._vectors = self._new_vectors()
-            self._vectors.load(self.folder)
+            self._vectors.load(self.folder, self._tokens("vectors"))
         if self._vectors.version != version:
             # The version is read before the keys: if the ledger moves on in between, the next search follows again.
             removed = self._removed_since(self._vectors)
             if removed is None:
                 self._vectors = self._new_vectors()
-                if not self._vectors.load(self.folder) or (removed := self._removed_since(self._vectors)) is None:
-                    self._vectors = self._new_vectors()
-                    self._fold(self._vectors)
-                    return self._vectors
+                if self._vectors.load(self.folder, self._tokens("vectors")):
+                    removed = self._removed_since(self._vectors)
+            if removed is None:
+                self._vectors = self._new_vectors()
+                self._fold(self._vectors)
+                return self._vectors
             self._vectors.follow(removed, self._rows(self.ledger.chunk_keys(above=self._vectors.top_key)), version)
         return self._vectors
 
@@ -270,24 +316,36 @@ class LocalStore:
         version = self._version_now()
         words = self._words
         if words is None:
-            words = self._new_words(self.folder)
-            if not words.load(mend=self._writable):
-                words = self._anew_words()
-        elif words.version != version and words.is_saved and not self._writable:
+            words = self._saved_words() or self._anew_words()
+        elif words.version != version and not self._writable:
             # The builder, to whom the saved index belongs, may have followed by now.
-            again = self._new_words(self.folder)
-            if again.load() and again.version > words.version:
+            saved = self._new_words(self.folder).saved_version()
+            if saved > words.version and (again := self._saved_words()) is not None:
                 words = again
         self._words = words if words.version == version else self._followed(words, version)
         return self._words
 
+    def _saved_words(self) -> WordIndex | None:
+        words = self._new_words(self.folder)
+        # Between a builder's commit and its note nothing fits together, for a moment.
+        for _ in range(1 if self._writable else 5):
+            if words.load(self._tokens("words"), mend=self._writable):
+                return words
+            if not self.is_being_built:
+                return None
+            time.sleep(0.1)
+        return None
+
     def _followed(self, words: WordIndex, version: int) -> WordIndex:
         removed = self._removed_since(words)
         beside = words.is_saved and not self._writable
-        if removed is None or (len(words) <= ANEW_UP_TO and (beside or len(removed))):
+        if removed is None or (len(words) - len(removed) <= ANEW_UP_TO and (beside or len(removed))):
             words, beside, removed = self._anew_words(), False, np.array([], dtype=np.int64)
         added = self._words_of(self.ledger.chunk_keys(above=words.top_key))
-        (words.follow if beside else words.change)(removed.tolist(), added, version)
+        if beside:
+            words.follow(removed.tolist(), added, version)
+        else:
+            words.change(removed.tolist(), added, version, token=self._new_token("words") if self._writable else "")
         return words
 
     def _anew_words(self) -> WordIndex:

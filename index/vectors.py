@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class DenseIndex:
         """Whether so much came and went that the index should be made anew and saved."""
         if self._large is None:
             return len(self) > EXACT_UP_TO
-        if len(self) < EXACT_UP_TO // 2:
+        if len(self) <= EXACT_UP_TO:
             return True
         return int(self._exact.ntotal) + len(self._gone) > self.changes_left_unsaved
 
@@ -154,29 +154,32 @@ class DenseIndex:
         parameters: Any = faiss.SearchParameters
         return parameters(sel=faiss.IDSelectorBatch(keys))
 
-    def load(self, folder: Path) -> bool:
-        """Takes over the saved index, unless it is missing, torn, or another ledger's; says whether it did."""
+    def load(self, folder: Path, tokens: Collection[str]) -> bool:
+        """Takes over the saved index, unless it is missing, torn, or not of this ledger; says whether it did.
+
+        tokens: what the ledger says that the saved state may be called.
+        """
         try:
-            header, _, payload = (folder / FILE_NAME).read_bytes().partition(b"\n")
-            told = json.loads(header)
-            if not isinstance(told, dict) or any(told.get(name) != value for name, value in self._origin.items()):
+            data = np.fromfile(folder / FILE_NAME, dtype=np.uint8)
+            digest, header, payload = data[:64], *_split(data[65:])
+            if hashlib.sha256(data[65:].data).hexdigest().encode() != digest.tobytes():
                 return False
-            if told.get("sha256") != hashlib.sha256(payload).hexdigest():
+            told = json.loads(header)
+            if any(told.get(name) != value for name, value in self._origin.items()) or told["token"] not in tokens:
                 return False
             version, top_key, count = int(told["version"]), int(told["top_key"]), int(told["large"])
-        except (OSError, ValueError, KeyError, TypeError):
+            if count:
+                large_keys = np.frombuffer(payload[: 8 * count].tobytes(), dtype=np.int64)
+                self._large, self._large_keys = faiss.deserialize_index(payload[8 * count :]), large_keys
+            else:
+                self._exact = faiss.deserialize_index(payload)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError):
             return False
-        data = np.frombuffer(payload, dtype=np.uint8)
-        if count:
-            self._large_keys = data[: 8 * count].view(np.int64).copy()
-            self._large = faiss.deserialize_index(data[8 * count :])
-        else:
-            self._exact = faiss.deserialize_index(data)
         self.version = self.saved_version = version
         self.top_key = top_key
         return True
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, token: str) -> None:
         """Replaces the file at once: a reader finds the old one or the new one. Only an index just folded, or a small one."""
         count = len(self._large_keys)
         index = self._large if count else self._exact
@@ -186,13 +189,20 @@ class DenseIndex:
             "version": self.version,
             "top_key": self.top_key,
             "large": count,
-            "sha256": hashlib.sha256(payload).hexdigest(),
+            "token": token,
         }
+        content = json.dumps(told).encode() + b"\n" + payload
         temporary = folder / f"{FILE_NAME}.new"
         with temporary.open("wb") as file:
-            file.write(json.dumps(told).encode() + b"\n" + payload)
+            file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(folder / FILE_NAME)
         self.saved_version = self.version
         self._unsaved = 0
+
+
+def _split(data: NDArray[np.uint8]) -> tuple[bytes, NDArray[np.uint8]]:
+    """(first line, the rest)."""
+    end = data[:10_000].tobytes().index(b"\n")
+    return data[:end].tobytes(), data[end + 1 :]

@@ -14,7 +14,7 @@ from pathlib import Path
 from index.database import FILE_NAME as LEDGER_FILE
 from index.errors import StoreBusy, StoreDamaged, StoreError, StoreOutdated
 from index.schema import migrate
-from index.store import LocalStore
+from index.store import BUILDER, LocalStore
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def build_lock(store: Path) -> Iterator[None]:
     """One builder at a time. The lock dies with its process. Raises StoreBusy or StoreError."""
     from filelock import FileLock, Timeout
 
-    holder = store / "builder"
+    holder = store / BUILDER
     try:
         store.mkdir(parents=True, exist_ok=True)
         lock = FileLock(store / "lock", timeout=0)
@@ -74,10 +74,15 @@ def open_for_writing(folder: Path) -> LocalStore:
     except StoreOutdated:
         try:
             migrate(folder / LEDGER_FILE)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.OperationalError, OSError) as error:
             raise StoreError(
                 f"the index in {folder} was made by an earlier release and cannot be brought to this one's format ({error}); "
                 "close other programs that use it and check free space and permissions, then run: assistant index"
+            ) from error
+        except (sqlite3.DatabaseError, ValueError, KeyError, IndexError, TypeError) as error:
+            raise StoreDamaged(
+                f"the index in {folder} was made by an earlier release and is damaged ({type(error).__name__}: {error}); rebuild "
+                "it with: assistant index --rebuild"
             ) from error
         return LocalStore(folder, writable=True)
 

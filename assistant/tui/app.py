@@ -134,7 +134,9 @@ class ChatApp(App[None]):
         busy = any(worker.group in ("load", "state") and not worker.is_finished for worker in self.workers)
         if self._assistant is not None and not busy:
             with suppress(AssistantError):
-                if self._assistant.store.version != self._version_told:
+                # While a build goes on every document is a new version: what it comes to is told when it is done.
+                store = self._assistant.store
+                if not store.is_being_built and store.version != self._version_told:
                     self._tell_new_state()
 
     @work(thread=True, exclusive=True, group="state")
