@@ -235,11 +235,37 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+def draw(measured: Sequence[dict[str, float]], path: Path) -> None:
+    """How time, memory and size grow, as SVG whose words stay words."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    sizes = [figures["passages"] for figures in measured]
+    panels = {
+        "milliseconds of a query": {
+            "fused, p95": "fused_p95", "fused, median": "fused_p50", "dense, median": "dense_p50", "words, median": "words_p50"
+        },
+        "MB resident in a reader": {"": "resident_mb"},
+        "bytes on disk a passage": {"": "bytes_a_passage"},
+    }  # fmt: skip
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "search", "font.size": 9}):
+        figure = Figure(figsize=(10, 3.2), layout="constrained")
+        for axes, (title, lines) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+            for label, name in lines.items():
+                axes.plot(sizes, [figures[name] for figures in measured], marker="o", markersize=3, label=label or None)
+            axes.set(xscale="log", xlabel="passages", title=title, ylim=(0, None))
+            axes.grid(alpha=0.3)
+            if any(lines):
+                axes.legend(fontsize=8)
+        figure.savefig(path, format="svg", metadata={"Date": None})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Search at many sizes: milliseconds, recall@10, memory, bytes a passage.")
     parser.add_argument("stores", nargs="*", type=Path, metavar="STORE")
     parser.add_argument("--sizes", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--folder", type=Path, default=Path("scale"))
+    parser.add_argument("--picture", type=Path, help="Draw the curves to this SVG file.")
     parser.add_argument("--only-search", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.only_search:
@@ -248,12 +274,16 @@ def main() -> None:
     try:
         real = real_passages(given.stores)
         sys.stdout.write(f"{len(real.texts)} real passages\n" + " ".join(f"{name:>15}" for name, _ in _COLUMNS) + "\n")
+        measured = []
         for size in given.sizes:
             folder = given.folder / f"{size}"
             folder.mkdir(parents=True, exist_ok=True)
             figures = measure(folder, size, real)
             sys.stdout.write(" ".join(f"{form.format(figures[name]):>15}" for name, form in _COLUMNS) + "\n")
             sys.stdout.flush()
+            measured.append(figures)
+        if given.picture:
+            draw(measured, given.picture)
     except AssistantError as error:
         sys.exit(f"search: {error}")
 
