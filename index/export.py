@@ -22,16 +22,16 @@ import numpy as np
 from index.exported import MANIFEST, NETWORK, TOKENIZER, CompiledModel, Manifest, Precision, compile_options
 from index.runtime import runtime
 
-# Least mean cosine with sentence-transformers over the sample texts.
+# Least mean cosine with sentence-transformers over the sample paragraphs.
 _AGREEMENT = {"exact": 0.9999, "fast": 0.993}
 # How many inputs of matrix products a "fast" export may leave unrounded to agree well enough.
 _MOST_SPARED = 4
 
 
-def sample_texts() -> list[str]:
-    """Texts of many kinds and lengths: one a line, and all in paragraphs longer than most models read."""
+def sample_texts() -> tuple[list[str], list[str]]:
+    """(sentences of many kinds, the same in paragraphs as long as chunks are; the last longer than most models read)."""
     lines = files("index").joinpath("sample_texts.txt").read_text(encoding="utf-8").splitlines()
-    return [*lines, *(" ".join(lines[begin : begin + 4]) for begin in range(0, len(lines), 4)), " ".join(lines)]
+    return lines, [*(" ".join(lines[begin : begin + 5]) for begin in range(0, len(lines), 3)), " ".join(lines)]
 
 
 def export(source: Path, target: Path, precision: Precision) -> None:
@@ -39,7 +39,7 @@ def export(source: Path, target: Path, precision: Precision) -> None:
 
     warnings.simplefilter("ignore")
     reference = load_sentence_transformer(source, "cpu")
-    texts = sample_texts()
+    sentences, texts = sample_texts()
     wanted = np.asarray(reference.encode(texts, normalize_embeddings=True, show_progress_bar=False), dtype=np.float32)
     prompts, default = reference.prompts or {}, reference.default_prompt_name
     told: dict[str, Any] = {
@@ -53,7 +53,7 @@ def export(source: Path, target: Path, precision: Precision) -> None:
         network = _converted(reference)
         shutil.copy(source / TOKENIZER, target / TOKENIZER)
         manifest = Manifest(weights="", stamp=(0, 0), files={}, **told)
-        encoded = _encoded(source, texts, manifest.max_tokens)
+        encoded = _encoded(source, [*sentences, *texts], manifest.max_tokens)
         for spared in range(_MOST_SPARED + 1 if precision == "fast" else 1):
             made = _quantized(network, encoded, spared) if precision == "fast" else network
             runtime().save_model(made, target / NETWORK, compress_to_fp16=True)

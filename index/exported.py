@@ -32,7 +32,7 @@ Precision = Literal["exact", "fast"]
 
 NETWORK, WEIGHTS, TOKENIZER = "model.xml", "model.bin", "tokenizer.json"
 MANIFEST = "manifest.json"
-_FORMAT = 2
+_FORMAT = 3
 # Texts are padded to a multiple of a step, so that few shapes are compiled; a text is always padded to the same length,
 # so that its vector does not depend on what it is embedded with. Sentences are short and waited for: fewer shapes still.
 _STEP, _SHORT_STEP, _SHORT = 8, 16, 64
@@ -56,7 +56,7 @@ class Manifest:
     prompt: str
     """What the model wants before each text; mostly nothing."""
     agreement: tuple[float, float]
-    """Mean and least cosine with sentence-transformers over the sample texts."""
+    """Mean and least cosine with sentence-transformers over the sample paragraphs."""
     refused: str | None
     """Why the export is not used; None when it is sound."""
 
