@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,11 +108,8 @@ class Builder:
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 # What was not read yet is of no interest.
-                with pytest.MonkeyPatch.context():
-                    try:
-                        pipe.close()
-                    except BrokenPipeError:
-                        continue
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def found(store: LocalStore, questions: np.ndarray, count: int = 30) -> list[list[tuple[str, float]]]:
