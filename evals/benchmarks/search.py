@@ -1,6 +1,6 @@
 """How search grows with the store: time, recall, memory and size at many numbers of passages.
 
-    python -m evals.benchmarks.search STORE… --sizes 10000 100000 1000000 --folder /tmp/scale
+    python -m evals.benchmarks.search STORE… --sizes 10000 100000 1000000 --folder scale
 
 STORE…: built indexes, such as those below .evals/stores, of which passages are taken. Where they hold fewer than asked for,
 more are made of them: a new passage has the first half of one and the second half of another, and its vector lies between
