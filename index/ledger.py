@@ -139,7 +139,9 @@ class Ledger(Database):
 
     def chunk_keys(self, *, above: int = -1) -> NDArray[np.int64]:
         """The keys of all chunks, ascending. A key is never given twice, and a newer chunk has a greater one."""
-        return np.array([row[0] for row in self._rows("SELECT key FROM chunks WHERE key > ?", (above,))], dtype=np.int64)
+        return np.array(
+            [row[0] for row in self._rows("SELECT key FROM chunks WHERE key > ? ORDER BY key", (above,))], dtype=np.int64
+        )
 
     def embedded_keys(self) -> NDArray[np.int64]:
         """The keys of the chunks that have a vector of the model in use, ascending."""
