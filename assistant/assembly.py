@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Literal
 
 from assistant.answering.conversation import Conversation
 from assistant.answering.followups import Turn, as_asked, wordings
@@ -15,7 +16,7 @@ from assistant.retrieval.retriever import Retriever
 from assistant.settings import Settings
 from index.build import Plan, Progress, Report, build, compare, corpus_sources, known_failures
 from index.embedders import Embedder, RememberingEmbedder, embedder_for
-from index.errors import CorpusError, QuestionError, StoreMissing
+from index.errors import CorpusError, QuestionError, StoreMissing, StoreOutdated
 from index.filters import Filter
 from index.store import LocalStore
 from index.writing import upgrade
@@ -104,18 +105,22 @@ def build_index(settings: Settings, *, rebuild: bool = False) -> Iterator[Plan |
     return build(settings.for_index(), embedder_for(settings.for_index()), rebuild=rebuild)
 
 
-def upgrade_store(settings: Settings) -> bool:
-    """Brings an index of an earlier release to this one's format; says whether there was something to do."""
-    return upgrade(settings.for_index().store)
+def store_state(settings: Settings) -> Literal["built", "unbuilt", "outdated"]:
+    """unbuilt: never, or cut short: gone on with, not taken for the whole. outdated: of an earlier release's format.
 
-
-def is_built(settings: Settings) -> bool:
-    """Whether a build was ever finished; one that was cut short is gone on with, not taken for the whole."""
+    Raises StoreError where the store is damaged or cannot be opened.
+    """
     try:
         store = LocalStore(settings.for_index().store)
     except StoreMissing:
-        return False
+        return "unbuilt"
+    except StoreOutdated:
+        return "outdated"
     try:
-        return store.ledger.meta("finished") is not None
+        return "unbuilt" if store.ledger.meta("finished") is None else "built"
     finally:
         store.close()
+
+
+def upgrade_store(settings: Settings) -> None:
+    upgrade(settings.for_index().store)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from assistant.assembly import Assistant, build_index, is_built, upgrade_store
+from assistant.assembly import Assistant, build_index, store_state, upgrade_store
 from assistant.inert import inert
 from assistant.listing import drift_lines, show_build
 from assistant.settings import Settings
@@ -16,9 +16,12 @@ def open_assistant(settings: Settings, *, up_to_date: bool = False, embedder: Em
 
     Raises AssistantError.
     """
-    if upgrade_store(settings):
+    state = store_state(settings)
+    if state == "outdated":
+        upgrade_store(settings)
+        state = store_state(settings)
         sys.stderr.write("! The index was made by an earlier release; it now has this release's format. Nothing was lost.\n")
-    if up_to_date or not is_built(settings):
+    if up_to_date or state == "unbuilt":
         bring_up_to_date(settings, quiet=True)
     assistant = Assistant(settings, embedder)
     assistant.check_not_empty()

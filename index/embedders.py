@@ -108,9 +108,7 @@ class LocalEmbedder:
     def embed(self, texts: Sequence[str]) -> Vectors:
         if not texts:
             return np.zeros((0, self.dimensions), dtype=np.float32)
-        with self._loading:
-            if self._compiled is None and self._reference is None:
-                self._load()
+        self._loaded()
         if self._compiled is not None:
             return np.asarray(self._compiled.embed(texts), dtype=np.float32)
         vectors = self._reference.encode(
@@ -143,26 +141,23 @@ class LocalEmbedder:
 
         def load() -> None:
             # What fails here fails again, and is told, when it is needed.
-            with suppress(ModelError), self._loading:
-                if self._compiled is None and self._reference is None:
-                    self._load()
+            with suppress(ModelError):
+                self._loaded()
 
         if self._exported is not None and self.is_prepared:
             Thread(target=load, name="loading the model", daemon=True).start()
 
     def _shape(self) -> tuple[int, int]:
         """(dimensions, tokens it reads)."""
-        if self._exported is not None:
-            try:
-                manifest = self._exported.manifest()
-            except ModelError:
-                pass
-            else:
-                return manifest.dimensions, manifest.max_tokens
+        self._loaded()
+        if self._exported is not None and (manifest := self._exported.known()) is not None:
+            return manifest.dimensions, manifest.max_tokens
+        return int(self._reference.get_embedding_dimension()), int(self._reference.max_seq_length or 512)
+
+    def _loaded(self) -> None:
         with self._loading:
             if self._compiled is None and self._reference is None:
                 self._load()
-        return int(self._reference.get_embedding_dimension()), int(self._reference.max_seq_length or 512)
 
     def _load(self) -> None:
         if self._exported is not None:

@@ -206,7 +206,7 @@ def load_exported(exported: Exported) -> CompiledModel:
     except ModelError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"the exported model in {exported.folder} cannot be loaded ({reason}); delete that folder.") from error
 
 

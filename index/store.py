@@ -227,8 +227,9 @@ class LocalStore:
             except (OSError, ValueError, RuntimeError) as error:
                 # tantivy tells failures of the disk as ValueError, FAISS as RuntimeError.
                 self._vectors = self._words = None
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise StoreError(
-                    f"the search indexes in {self.folder} cannot be written ({str(error).splitlines()[0]}); check free space and "
+                    f"the search indexes in {self.folder} cannot be written ({reason}); check free space and "
                     "permissions, then run the same command again. Documents and vectors are safe."
                 ) from error
             self.ledger.forget(min(vectors.saved_version, words.version))

@@ -47,24 +47,14 @@ def build_lock(store: Path) -> Iterator[None]:
         lock.release()
 
 
-def upgrade(folder: Path) -> bool:
-    """Brings a store of an earlier release to this one's format; says whether there was something to do.
-
-    Nothing is embedded. Raises StoreError where it cannot be written.
-    """
-    try:
-        LocalStore(folder).close()
-    except StoreOutdated:
-        with build_lock(folder):
-            store = open_for_writing(folder)
-            try:
-                store.derive()
-            finally:
-                store.close()
-        return True
-    except StoreError:
-        pass
-    return False
+def upgrade(folder: Path) -> None:
+    """Brings a store of an earlier release to this one's format. Nothing is embedded. Raises StoreError."""
+    with build_lock(folder):
+        store = open_for_writing(folder)
+        try:
+            store.derive()
+        finally:
+            store.close()
 
 
 def open_for_writing(folder: Path) -> LocalStore:

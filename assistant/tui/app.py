@@ -109,10 +109,14 @@ class ChatApp(App[None]):
             from assistant.settings import load_settings
 
             settings = load_settings(self._given)
-            from assistant.assembly import Assistant, is_built, upgrade_store
+            from assistant.assembly import Assistant, store_state, upgrade_store
 
-            upgrade_store(settings)
-            if not is_built(settings):
+            state = store_state(settings)
+            if state == "outdated":
+                self._tell("bringing the index to this release's format")
+                upgrade_store(settings)
+                state = store_state(settings)
+            if state == "unbuilt":
                 self._build()
             if self._quitting.is_set():
                 return

@@ -37,8 +37,7 @@ def test_a_store_of_the_first_release_answers_as_one_built_afresh(
 ) -> None:
     with pytest.raises(StoreOutdated, match="made by an earlier release; bring it up to date with: assistant index"):
         LocalStore(first_release.store)
-    assert upgrade(first_release.store)
-    assert not upgrade(first_release.store)
+    upgrade(first_release.store)
     fresh = IndexSettings(first_release.corpus, first_release.added, tmp_path / "fresh")
     run_build(fresh, embedder)
     old, new = LocalStore(first_release.store), LocalStore(fresh.store)
@@ -72,7 +71,8 @@ def test_a_migration_that_is_cut_off_leaves_the_old_store(first_release: IndexSe
     with sqlite3.connect(first_release.store / "ledger.db") as connection:
         assert connection.execute("SELECT count(*) FROM chunks").fetchone() == (4,)
     assert len((first_release.store / "ledger.db").read_bytes()) == len(before)
-    assert upgrade(first_release.store)
+    upgrade(first_release.store)
+    LocalStore(first_release.store).close()
 
 
 def test_vectors_survive_a_migration_to_half_precision(first_release: IndexSettings, tmp_path: Path) -> None:
