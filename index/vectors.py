@@ -60,11 +60,14 @@ class DenseIndex:
     def __len__(self) -> int:
         return int(len(self._large_keys) - len(self._gone) + self._exact.ntotal)
 
+    def _suits_quantizer(self, count: int) -> bool:
+        return count > EXACT_UP_TO and self.dimensions % _DIMENSIONS_A_CODE == 0
+
     @property
     def wants_folding(self) -> bool:
         """Whether so much came and went that the index should be made anew and saved."""
         if self._large is None:
-            return len(self) > EXACT_UP_TO
+            return self._suits_quantizer(len(self))
         if len(self) <= EXACT_UP_TO:
             return True
         return int(self._exact.ntotal) + len(self._gone) > self.changes_left_unsaved
@@ -97,7 +100,7 @@ class DenseIndex:
         self._large, self._large_keys = None, np.array([], dtype=np.int64)
         self._exact, self._gone = self._empty(), set()
         self.saved_version = -1
-        if count <= EXACT_UP_TO or self.dimensions % _DIMENSIONS_A_CODE:
+        if not self._suits_quantizer(count):
             self.follow(self._large_keys, everything, version)
             return
         self._large = faiss.IndexPQFastScan(self.dimensions, self.dimensions // _DIMENSIONS_A_CODE, 4, faiss.METRIC_INNER_PRODUCT)

@@ -201,6 +201,16 @@ def test_a_damaged_derived_file_never_changes_what_is_found(
         writer.close()
 
 
+def test_vectors_that_no_chunk_has_are_dropped_but_for_the_youngest(filled: tuple[LocalStore, dict[str, np.ndarray]]) -> None:
+    store, vectors = filled
+    store.apply(remove=["d0", "d1"])
+    assert store.ledger.collect_garbage(spare=5) == 11
+    assert store.ledger.counts()["vectors"] == 24 + 5
+    assert store.dense(vectors["d4#2"], 24)[0].score == pytest.approx(1.0, abs=1e-3)
+    assert len(store.dense(vectors["d4#2"], 100)) == 24
+    assert store.ledger.collect_garbage(spare=5) == 0
+
+
 # -- filters ----------------------------------------------------------------------------------------------------------
 
 SOURCES = {
