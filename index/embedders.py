@@ -72,7 +72,7 @@ class LocalEmbedder:
             raise ModelError(f"precision = fast computes on the processor; use device = cpu or precision = exact (not {device}).")
         known = self._exported.known() if self._exported else None
         digest = known.weights if known else self._model.digest()
-        self._fingerprint = f"{self._model.name}:{digest[:16]}" + (":int8" if precision == "fast" else "")
+        self._fingerprint = f"{self._model.name}:{digest[:16]}" + (":int8-smoothed" if precision == "fast" else "")
         self._loading = Lock()
         self._tokenizer: Any = None
         self._compiled: Any = None

@@ -104,7 +104,7 @@ def test_fast_computing_is_near_and_has_a_fingerprint_of_its_own(embedder: Local
     texts = [path.read_text(encoding="utf-8")[300:900] for path in TEXTS]
     wanted = reference.encode(texts, normalize_embeddings=True, show_progress_bar=False)
     assert (fast.embed(texts) * wanted).sum(axis=1).mean() >= 0.99
-    assert fast.fingerprint == f"{embedder.fingerprint}:int8"
+    assert fast.fingerprint == f"{embedder.fingerprint}:int8-smoothed"
 
 
 def test_a_text_has_the_same_vector_whatever_it_is_embedded_with(embedder: LocalEmbedder) -> None:
