@@ -6,10 +6,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 from index.chunks import Chunk, chunk_document, embedding_key
 from index.documents import Document
@@ -220,13 +222,19 @@ def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False)
             store.close()
 
 
-@dataclass(slots=True)
-class _Waiting:
-    document: Document
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What reading a document gave."""
+
+    id: str
+    stamp: tuple[int, int]
+    document: Document | None
+    """None when it could not be read, or its words are those in the store."""
     chunks: list[Chunk]
     texts: dict[bytes, str]
     """Vector key -> text to embed, for every chunk in order."""
-    stamp: tuple[int, int]
+    failed: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -246,6 +254,9 @@ class _Build:
     warnings: list[str] = field(default_factory=list)
     embedded: int = 0
     expected: int = 0
+    read: int = 0
+    stopped: bool = False
+    """Tells the thread that reads to end."""
 
     def run(self, plan: Plan, started: float) -> Iterator[Progress | Report]:
         self.unchanged.extend(plan.unchanged)
@@ -256,21 +267,30 @@ class _Build:
             )
         self.store.apply(remove=plan.removed)
         todo = (*plan.new, *plan.touched)
-        waiting: list[_Waiting] = []
+        if todo:
+            # Both take a part of a second, which is most of what one changed file costs.
+            self.embedder.preload()
+            Thread(target=_count_tokens, args=("",), name="loading the token vocabulary", daemon=True).start()
         derived = 0
-        for number, document_id in enumerate(todo):
-            yield Progress("reading", number, len(todo))
-            prepared = self._prepare(document_id)
-            if prepared is not None:
-                waiting.append(prepared)
-                if sum(len(each.chunks) for each in waiting) >= _WAITING:
-                    yield from self._finish(waiting)
-                    waiting = []
+        batches = self._batches(todo)
+        with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
+            # One batch is read while another is embedded, and no more: memory stays bounded.
+            ahead = reader.submit(next, batches, None)
+            try:
+                while True:
+                    while not wait([ahead], timeout=0.1).done:
+                        yield Progress("reading", self.read, len(todo))
+                    batch = ahead.result()
+                    if batch is None:
+                        break
+                    ahead = reader.submit(next, batches, None)
+                    yield from self._finish(batch)
                     if len(self.added) + len(self.changed) - derived >= _DERIVED_EVERY:
                         # Readers follow what is new by themselves; so much of it costs them more than it costs here.
                         self.store.derive()
                         derived = len(self.added) + len(self.changed)
-        yield from self._finish(waiting)
+            finally:
+                self.stopped = True
         yield Progress("reading", len(todo), len(todo))
         if plan.removed or self.changed or self.rebuild:
             # What was dropped last stays for a while: a rename or a revert finds its vectors again.
@@ -290,34 +310,43 @@ class _Build:
             seconds=time.perf_counter() - started,
         )
 
-    def _prepare(self, document_id: str) -> _Waiting | None:
+    def _batches(self, todo: Sequence[str]) -> Iterator[list[_Read]]:
+        """The documents, read and chunked, some hundred chunks at a time. Runs in a thread; writes nothing."""
+        batch: list[_Read] = []
+        for document_id in todo:
+            if self.stopped:
+                return
+            batch.append(self._read(document_id))
+            self.read += 1
+            if sum(len(each.chunks) for each in batch) >= _WAITING or len(batch) >= _WAITING:
+                yield batch
+                batch = []
+        yield batch
+
+    def _read(self, document_id: str) -> _Read:
         # The stamp is older than the words: a file that changes in between is read again by the next build.
         source = self.sources.by_id[document_id]
         stamp = source.stamp
         try:
             loaded = source.load()
         except CorpusError as error:
-            self.failed.append(str(error))
-            self.stamps[document_id] = stamp
-            return None
-        if loaded.warning:
-            self.warnings.append(loaded.warning)
+            return _Read(document_id, stamp, None, [], {}, failed=str(error))
         document = loaded.document
+        warnings: tuple[str, ...] = (loaded.warning,) if loaded.warning else ()
         row = self.known.get(document_id)
         if row is not None and row.digest == document.digest and not self.rebuild:
-            self.store.ledger.touch(document_id, size=stamp[0], modified=stamp[1])
-            self.unchanged.append(document_id)
-            return None
+            return _Read(document_id, stamp, None, [], {}, warnings=warnings)
         chunks = chunk_document(
             document, self.embedder.count_tokens, budget=self.settings.chunk_tokens, limit=self.embedder.max_tokens
         )
         if not chunks:
-            self.warnings.append(f"{document_id}: holds no sentences; nothing in it can be found.")
-        return _Waiting(document, chunks, {embedding_key(chunk.text): chunk.text for chunk in chunks}, stamp)
+            warnings += (f"{document_id}: holds no sentences; nothing in it can be found.",)
+        texts = {embedding_key(each.text): each.text for each in chunks}
+        return _Read(document_id, stamp, document, chunks, texts, warnings=warnings)
 
-    def _finish(self, waiting: list[_Waiting]) -> Iterator[Progress]:
+    def _finish(self, batch: Sequence[_Read]) -> Iterator[Progress]:
         fingerprint = self.embedder.fingerprint
-        texts = {key: text for each in waiting for key, text in each.texts.items()}
+        texts = {key: text for each in batch for key, text in each.texts.items()}
         missing = sorted(self.store.ledger.missing_vectors(fingerprint, texts), key=lambda key: len(texts[key]))
         self.expected += len(missing)
         for begin in range(0, len(missing), _EMBED_AT_ONCE):
@@ -330,10 +359,32 @@ class _Build:
             self.store.ledger.put_vectors(fingerprint, dict(zip(keys, vectors, strict=True)))
             self.embedded += len(keys)
             yield Progress("embedding", self.embedded, self.expected)
-        from index.tokens import count_tokens
+        for each in batch:
+            self.warnings.extend(each.warnings)
+            if each.failed:
+                self.failed.append(each.failed)
+                self.stamps[each.id] = each.stamp
+            elif each.document is None:
+                self.store.ledger.touch(each.id, size=each.stamp[0], modified=each.stamp[1])
+                self.unchanged.append(each.id)
+            else:
+                tokens = _count_tokens(each.document.text)
+                self.store.apply(
+                    put=[
+                        Entry(
+                            each.document,
+                            each.chunks,
+                            list(map(embedding_key, (chunk.text for chunk in each.chunks))),
+                            *each.stamp,
+                            tokens=tokens,
+                        )
+                    ]
+                )
+                (self.changed if each.id in self.known else self.added).append(each.id)
 
-        for each in waiting:
-            document = each.document
-            vector_keys = [embedding_key(chunk.text) for chunk in each.chunks]
-            self.store.apply(put=[Entry(document, each.chunks, vector_keys, *each.stamp, tokens=count_tokens(document.text))])
-            (self.changed if document.id in self.known else self.added).append(document.id)
+
+def _count_tokens(text: str) -> int:
+    # Loaded here, not with this module: asking needs no token counter.
+    from index.tokens import count_tokens
+
+    return count_tokens(text)

@@ -49,6 +49,9 @@ class Embedder(Protocol):
     def notice(self) -> str | None:
         """What a person should know of how it embeds; None when all is as it should be."""
 
+    def preload(self) -> None:
+        """Begins to load what embedding needs in the background: the first embedding then waits for the rest only."""
+
 
 class LocalEmbedder:
     """A sentence-transformers model from a folder. Loads nothing heavy until it first embeds.
@@ -73,7 +76,8 @@ class LocalEmbedder:
         known = self._exported.known() if self._exported else None
         digest = known.weights if known else self._model.digest()
         self._fingerprint = f"{self._model.name}:{digest[:16]}" + (":int8-smoothed" if precision == "fast" else "")
-        self._loading = Lock()
+        # Apart, so that counting tokens does not wait for a model that loads in the background.
+        self._loading, self._tokenizing = Lock(), Lock()
         self._tokenizer: Any = None
         self._compiled: Any = None
         self._reference: Any = None
@@ -137,7 +141,7 @@ class LocalEmbedder:
         )
 
     def preload(self) -> None:
-        """Begins to load in the background, if that takes no export: the first embedding then waits for the rest only."""
+        """Does nothing where the model must first be exported."""
 
         def load() -> None:
             # What fails here fails again, and is told, when it is needed.
@@ -175,7 +179,7 @@ class LocalEmbedder:
         self._reference = load_sentence_transformer(self._model.folder, self._device)
 
     def _words(self) -> Any:
-        with self._loading:
+        with self._tokenizing:
             if self._tokenizer is None:
                 from tokenizers import Tokenizer
 
@@ -246,6 +250,9 @@ class RememberingEmbedder:
     @property
     def notice(self) -> str | None:
         return self._embedder.notice
+
+    def preload(self) -> None:
+        self._embedder.preload()
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._embedder.count_tokens(texts)

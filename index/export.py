@@ -59,7 +59,7 @@ def export(source: Path, target: Path, precision: Precision) -> None:
     try:
         network = _converted(reference)
         shutil.copy(source / TOKENIZER, target / TOKENIZER)
-        manifest = Manifest(weights="", stamp=(0, 0), files={}, **told)
+        manifest = Manifest(weights="", stamp=(0, 0), files={}, runtime="", **told)
         encoded = _encoded(source, [*sentences, *texts], manifest.max_tokens)
         if precision == "fast":
             network = _quantized(network, encoded)

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -32,6 +33,7 @@ Precision = Literal["exact", "fast"]
 
 NETWORK, WEIGHTS, TOKENIZER = "model.xml", "model.bin", "tokenizer.json"
 MANIFEST = "manifest.json"
+_MAKING, _ABANDONED_AFTER = ".making-", 3_600
 _FORMAT = 4
 # Texts are padded to a multiple of a step, so that few shapes are compiled; a text is always padded to the same length,
 # so that its vector does not depend on what it is embedded with. Sentences are short and waited for: fewer shapes still.
@@ -59,6 +61,8 @@ class Manifest:
     """Mean and least cosine with sentence-transformers over the sample paragraphs."""
     refused: str | None
     """Why the export is not used; None when it is sound."""
+    runtime: str
+    """The version of OpenVINO that made it: another one may succeed where this one was refused."""
 
 
 class Exported:
@@ -84,6 +88,8 @@ class Exported:
             except (OSError, ValueError, KeyError, TypeError):
                 return None
             if manifest.stamp != self._model.stamp() and manifest.weights != self._model.digest():
+                return None
+            if manifest.refused and manifest.runtime != _runtime_version():
                 return None
             self._manifest = manifest
         return self._manifest
@@ -119,7 +125,8 @@ class Exported:
         self._model.digest()  # raises for damaged weights
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            made = Path(tempfile.mkdtemp(prefix=".making-", dir=self.folder.parent))
+            self._sweep()
+            made = Path(tempfile.mkdtemp(prefix=_MAKING, dir=self.folder.parent))
         except OSError as error:
             raise ModelError(
                 f"the folder of exported models {self.folder.parent} cannot be written ({error.strerror})."
@@ -147,15 +154,30 @@ class Exported:
         finally:
             shutil.rmtree(made, ignore_errors=True)
 
+    def _sweep(self) -> None:
+        """Drops what exporters that were killed long ago have left."""
+        for path in self.folder.parent.glob(f"{_MAKING}*"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _ABANDONED_AFTER:
+                    shutil.rmtree(path, ignore_errors=True)
+
     def _note(self, made: Path) -> None:
         """Completes the exporter's manifest by what identifies weights and files."""
         told = json.loads((made / MANIFEST).read_text(encoding="utf-8"))
         told |= {
             "weights": self._model.digest(),
             "stamp": self._model.stamp(),
+            "runtime": _runtime_version(),
             "files": {name: sha256(made / name) for name in (NETWORK, WEIGHTS, TOKENIZER) if (made / name).exists()},
         }
         (made / MANIFEST).write_text(json.dumps({**told, "checksum": _checksum(told)}, indent=1), encoding="utf-8")
+
+
+def _runtime_version() -> str:
+    # Imported here: most starts do not need it, and it takes a while.
+    from importlib.metadata import version
+
+    return version("openvino")
 
 
 def _checksum(told: dict[str, Any]) -> str:

@@ -177,7 +177,8 @@ class WordIndex:
     def change(self, remove: Iterable[int], add: Iterable[tuple[int, str, str]], version: int, *, token: str = "") -> None:
         """Removes chunks by key, adds (key, place, text), and notes the version that this gives, and what it is called."""
         top_key = self.top_key
-        writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=1)
+        # A few changes stay one segment; everything at once is shared.
+        writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=2 if self.version < 0 else 1)
         for key in remove:
             # By query: deletion by term takes a Python number for a signed one and finds nothing.
             writer.delete_documents_by_query(tantivy.Query.term_query(self._schema, "key", int(key)))

@@ -44,7 +44,7 @@ CREATE TABLE removed (key INTEGER PRIMARY KEY, version INTEGER NOT NULL);
 
 def checksum(*values: object) -> int:
     """CRC-32 of a row's values: finds what a disk or a copy has changed, and nothing that was changed on purpose."""
-    return crc32(b"\x1f".join(value if isinstance(value, bytes) else str(value).encode("utf-8", "replace") for value in values))
+    return crc32(b"\x1f".join([value if isinstance(value, bytes) else str(value).encode("utf-8", "replace") for value in values]))
 
 
 def create(connection: sqlite3.Connection) -> None:

@@ -34,7 +34,7 @@ _DOCUMENTS_KEPT = 64
 _ROWS_AT_ONCE = 4_096
 # Scores that differ by less are the same: sums of the same numbers in another order.
 _TIE = 1e-6
-ANEW_UP_TO = 20_000
+ANEW_UP_TO = 10_000
 """Chunks up to which a change that removes some makes the word index anew, so that its scores are those of a fresh one."""
 
 

@@ -32,13 +32,14 @@ _OPERATIONS_A_TOKEN = 2 * 6 * (4 * 384 * 384 + 2 * 384 * 1536)
 
 
 def chunk_texts(folders: Sequence[Path], count: int) -> tuple[list[str], float]:
-    """(texts, mean tokens) of the first `count` chunks of at least 100 tokens. Raises AssistantError."""
-    chunks: list[Chunk] = []
+    """(texts, mean tokens) of the first `count` chunks of at least 100 tokens, each text once. Raises AssistantError."""
+    long: dict[str, Chunk] = {}
     for folder in folders:
         store = LocalStore(folder)
-        chunks.extend(chunk for chunk in store.get(store.ledger.chunk_keys()).values() if chunk.tokens >= 100)
+        # Some sets share passages.
+        long |= {chunk.text: chunk for chunk in store.get(store.ledger.chunk_keys()).values() if chunk.tokens >= 100}
         store.close()
-    chunks = chunks[:count]
+    chunks = list(long.values())[:count]
     if len(chunks) < count:
         raise AssistantError(f"these indexes hold {len(chunks)} chunks of at least 100 tokens only; name more of them.")
     return [chunk.text for chunk in chunks], float(np.mean([chunk.tokens + 2 for chunk in chunks]))

@@ -63,23 +63,29 @@ class Given:
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(text.split()) for text in texts]
 
+    def preload(self) -> None:
+        pass
+
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return np.stack([self._vectors[text] for text in texts])
 
 
 def real_passages(stores: Sequence[Path]) -> Passages:
-    """The chunks of at least 100 tokens. Raises AssistantError."""
-    texts: list[str] = []
+    """The chunks of at least 100 tokens, each text once: some sets share passages. Raises AssistantError."""
+    texts: dict[str, None] = {}
     vectors: list[NDArray[np.float32]] = []
     for folder in stores:
         store = LocalStore(folder)
         keys, rows = store.ledger.vectors(store.ledger.chunk_keys(), store.dimensions)
         chunks = store.get(keys)
-        long = [number for number, key in enumerate(keys.tolist()) if chunks[key].tokens >= 100]
-        texts.extend(chunks[keys[number]].text for number in long)
+        long = []
+        for number, key in enumerate(keys.tolist()):
+            if chunks[key].tokens >= 100 and chunks[key].text not in texts:
+                texts[chunks[key].text] = None
+                long.append(number)
         vectors.append(rows[long])
         store.close()
-    return Passages(texts, np.concatenate(vectors))
+    return Passages(list(texts), np.concatenate(vectors))
 
 
 def mixed(real: Passages, count: int, seed: int) -> Iterator[tuple[str, NDArray[np.float32]]]:

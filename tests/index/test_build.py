@@ -5,16 +5,19 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from index.build import Plan, build
+import index.build
+from index.build import Plan, Progress, build
 from index.embedders import LocalEmbedder
 from index.errors import CorpusError, StoreBusy, StoreError, StoreMismatch, StoreMissing
 from index.health import examine
+from index.loaders.registry import Loaded, load
 from index.settings import IndexSettings
 from index.store import LocalStore
 from index.writing import build_lock
@@ -53,6 +56,33 @@ def test_one_changed_file_costs_that_file(settings: IndexSettings, embedder: Loc
     assert (report.added, report.changed, report.unchanged) == (("new.md",), ("bread.txt",), ("rivers.md",))
     assert report.embedded == 2
     assert any("Spelt" in text for text in found(settings, embedder, "spelt grain"))
+
+
+def test_reading_is_a_little_ahead_of_embedding_and_ends_with_it(
+    settings: IndexSettings, embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(path: Path, document_id: str, *, max_bytes: int) -> Loaded:
+        read.append(document_id)
+        return load(path, document_id, max_bytes=max_bytes)
+
+    monkeypatch.setattr(index.build, "load", counted)
+    monkeypatch.setattr(index.build, "_WAITING", 4)
+    for number in range(60):
+        (settings.corpus / f"note{number:02}.txt").write_text(f"The bread of day {number} was good.", encoding="utf-8")
+    events = build(settings, embedder)
+    for event in events:
+        if isinstance(event, Progress) and event.stage == "embedding":
+            break
+    time.sleep(0.3)
+    assert 4 <= len(read) <= 2 * 4 + 1
+    events.close()
+    done = len(read)
+    time.sleep(0.1)
+    assert done == len(read) < 60 and not any("reading" in thread.name for thread in threading.enumerate())
+    assert run_build(settings, embedder).failed == ()
+    assert set(read) == {"bread.txt", "rivers.md", *(f"note{number:02}.txt" for number in range(60))}
 
 
 def test_touching_a_file_changes_nothing(settings: IndexSettings, embedder: LocalEmbedder) -> None:
