@@ -270,7 +270,7 @@ class _Build:
         if todo:
             # Both take a part of a second, which is most of what one changed file costs.
             self.embedder.preload()
-            Thread(target=_count_tokens, args=("",), name="loading the token vocabulary", daemon=True).start()
+            Thread(target=_load_vocabulary, name="loading the token vocabulary", daemon=True).start()
         derived = 0
         batches = self._batches(todo)
         with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
@@ -388,3 +388,9 @@ def _count_tokens(text: str) -> int:
     from index.tokens import count_tokens
 
     return count_tokens(text)
+
+
+def _load_vocabulary() -> None:
+    # What fails here fails again, and is told, when it is needed.
+    with suppress(ValueError, OSError):
+        _count_tokens("")
