@@ -32,7 +32,7 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:
         # Typer turns Ctrl+C into an exit with this code.
         if isinstance(stop, SystemExit) and stop.code != _STOPPED:
-            raise
+            leave(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
         sys.stderr.write(
             "assistant: stopped. Nothing is lost: an index that was being built goes on from here with the same command.\n"
         )

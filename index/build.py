@@ -11,10 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from threading import Thread
 
-from index.chunks import Chunk, chunk_document, embedding_key
-from index.documents import Document
+from index.chunks import chunk_document, embedding_key
 from index.embedders import Embedder
 from index.errors import CorpusError
 from index.ledger import DocumentRow, Entry
@@ -26,7 +24,7 @@ from index.writing import build_lock, open_for_writing, set_aside_if_damaged
 
 ADDED = "added"
 # Chunks that wait to be embedded together: texts of like length share a batch. And how many are embedded between two saves.
-_WAITING, _EMBED_AT_ONCE = 512, 128
+_WAITING, _EMBED_AT_ONCE = 768, 384
 _VECTORS_SPARED = 10_000
 _DERIVED_EVERY = 1_000
 """Documents."""
@@ -224,15 +222,12 @@ def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False)
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What reading a document gave."""
+    """What reading and chunking a document gave."""
 
     id: str
     stamp: tuple[int, int]
-    document: Document | None
-    """None when it could not be read, or its words are those in the store."""
-    chunks: list[Chunk]
-    texts: dict[bytes, str]
-    """Vector key -> text to embed, for every chunk in order."""
+    entry: Entry | None
+    """What is to be stored; None when it could not be read, or its words are those in the store."""
     failed: str | None = None
     warnings: tuple[str, ...] = ()
 
@@ -255,6 +250,10 @@ class _Build:
     embedded: int = 0
     expected: int = 0
     read: int = 0
+    total: int = 0
+    """Documents to read."""
+    limit: int = 0
+    """Tokens that the model reads."""
     stopped: bool = False
     """Tells the thread that reads to end."""
 
@@ -267,10 +266,10 @@ class _Build:
             )
         self.store.apply(remove=plan.removed)
         todo = (*plan.new, *plan.touched)
+        self.total = len(todo)
         if todo:
-            # Both take a part of a second, which is most of what one changed file costs.
-            self.embedder.preload()
-            Thread(target=_load_vocabulary, name="loading the token vocabulary", daemon=True).start()
+            # Here, for it may make a model ready first: what reads ahead must be able to stop at once.
+            self.limit = self.embedder.max_tokens
         derived = 0
         batches = self._batches(todo)
         with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
@@ -278,8 +277,9 @@ class _Build:
             ahead = reader.submit(next, batches, None)
             try:
                 while True:
+                    yield Progress("reading", self.read, self.total)
                     while not wait([ahead], timeout=0.1).done:
-                        yield Progress("reading", self.read, len(todo))
+                        yield Progress("reading", self.read, self.total)
                     batch = ahead.result()
                     if batch is None:
                         break
@@ -296,7 +296,7 @@ class _Build:
             # What was dropped last stays for a while: a rename or a revert finds its vectors again.
             self.store.ledger.collect_garbage(spare=_VECTORS_SPARED)
         self.store.derive()
-        if self.embedder.notice:
+        if self.embedded and self.embedder.notice:
             self.warnings.append(self.embedder.notice)
         self.store.ledger.set_meta({"failed": json.dumps(self.stamps), "finished": "yes"})
         yield Report(
@@ -318,7 +318,7 @@ class _Build:
                 return
             batch.append(self._read(document_id))
             self.read += 1
-            if sum(len(each.chunks) for each in batch) >= _WAITING or len(batch) >= _WAITING:
+            if sum(len(each.entry.chunks) if each.entry else 1 for each in batch) >= _WAITING:
                 yield batch
                 batch = []
         yield batch
@@ -330,23 +330,30 @@ class _Build:
         try:
             loaded = source.load()
         except CorpusError as error:
-            return _Read(document_id, stamp, None, [], {}, failed=str(error))
+            return _Read(document_id, stamp, None, failed=str(error))
         document = loaded.document
         warnings: tuple[str, ...] = (loaded.warning,) if loaded.warning else ()
         row = self.known.get(document_id)
         if row is not None and row.digest == document.digest and not self.rebuild:
-            return _Read(document_id, stamp, None, [], {}, warnings=warnings)
-        chunks = chunk_document(
-            document, self.embedder.count_tokens, budget=self.settings.chunk_tokens, limit=self.embedder.max_tokens
-        )
+            return _Read(document_id, stamp, None, warnings=warnings)
+        # Most of what one changed file costs is the start of model and token counter: they load beside each other.
+        self.embedder.preload()
+        tokens = _count_tokens(document.text)
+        chunks = chunk_document(document, self._count, budget=self.settings.chunk_tokens, limit=self.limit)
         if not chunks:
             warnings += (f"{document_id}: holds no sentences; nothing in it can be found.",)
-        texts = {embedding_key(each.text): each.text for each in chunks}
-        return _Read(document_id, stamp, document, chunks, texts, warnings=warnings)
+        keys = [embedding_key(chunk.text) for chunk in chunks]
+        return _Read(document_id, stamp, Entry(document, chunks, keys, *stamp, tokens=tokens), warnings=warnings)
+
+    def _count(self, texts: Sequence[str]) -> list[int]:
+        if self.stopped:
+            raise _Stopped
+        return self.embedder.count_tokens(texts)
 
     def _finish(self, batch: Sequence[_Read]) -> Iterator[Progress]:
         fingerprint = self.embedder.fingerprint
-        texts = {key: text for each in batch for key, text in each.texts.items()}
+        entries = [each.entry for each in batch if each.entry]
+        texts = {key: chunk.text for entry in entries for key, chunk in zip(entry.vector_keys, entry.chunks, strict=True)}
         missing = sorted(self.store.ledger.missing_vectors(fingerprint, texts), key=lambda key: len(texts[key]))
         self.expected += len(missing)
         for begin in range(0, len(missing), _EMBED_AT_ONCE):
@@ -361,26 +368,20 @@ class _Build:
             yield Progress("embedding", self.embedded, self.expected)
         for each in batch:
             self.warnings.extend(each.warnings)
-            if each.failed:
+            if each.failed is not None:
                 self.failed.append(each.failed)
                 self.stamps[each.id] = each.stamp
-            elif each.document is None:
+            elif each.entry is None:
                 self.store.ledger.touch(each.id, size=each.stamp[0], modified=each.stamp[1])
                 self.unchanged.append(each.id)
             else:
-                tokens = _count_tokens(each.document.text)
-                self.store.apply(
-                    put=[
-                        Entry(
-                            each.document,
-                            each.chunks,
-                            list(map(embedding_key, (chunk.text for chunk in each.chunks))),
-                            *each.stamp,
-                            tokens=tokens,
-                        )
-                    ]
-                )
+                self.store.apply(put=[each.entry])
                 (self.changed if each.id in self.known else self.added).append(each.id)
+            yield Progress("reading", self.read, self.total)
+
+
+class _Stopped(Exception):
+    """The build was stopped while a document was being chunked."""
 
 
 def _count_tokens(text: str) -> int:
@@ -388,9 +389,3 @@ def _count_tokens(text: str) -> int:
     from index.tokens import count_tokens
 
     return count_tokens(text)
-
-
-def _load_vocabulary() -> None:
-    # What fails here fails again, and is told, when it is needed.
-    with suppress(ValueError, OSError):
-        _count_tokens("")

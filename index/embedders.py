@@ -82,6 +82,7 @@ class LocalEmbedder:
         self._compiled: Any = None
         self._reference: Any = None
         self._notice: str | None = None
+        self._preloading = False
 
     @property
     def fingerprint(self) -> str:
@@ -145,15 +146,17 @@ class LocalEmbedder:
 
         def load() -> None:
             # What fails here fails again, and is told, when it is needed.
-            with suppress(ModelError):
+            with suppress(Exception):
                 self._loaded()
 
-        if self._exported is not None and self.is_prepared:
+        if self._exported is not None and self.is_prepared and not self._preloading:
+            self._preloading = True
             Thread(target=load, name="loading the model", daemon=True).start()
 
     def _shape(self) -> tuple[int, int]:
         """(dimensions, tokens it reads)."""
-        self._loaded()
+        if self._exported is None or self._exported.known() is None:
+            self._loaded()
         if self._exported is not None and (manifest := self._exported.known()) is not None:
             return manifest.dimensions, manifest.max_tokens
         return int(self._reference.get_embedding_dimension()), int(self._reference.max_seq_length or 512)

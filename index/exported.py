@@ -33,7 +33,7 @@ Precision = Literal["exact", "fast"]
 
 NETWORK, WEIGHTS, TOKENIZER = "model.xml", "model.bin", "tokenizer.json"
 MANIFEST = "manifest.json"
-_MAKING, _ABANDONED_AFTER = ".making-", 3_600
+_MAKING, _ABANDONED_AFTER = ".making-", 86_400
 _FORMAT = 4
 # Texts are padded to a multiple of a step, so that few shapes are compiled; a text is always padded to the same length,
 # so that its vector does not depend on what it is embedded with. Sentences are short and waited for: fewer shapes still.

@@ -174,11 +174,15 @@ class WordIndex:
         self._folder.mkdir(parents=True)
         self._index = self._ready(tantivy.Index(self._schema, path=str(self._folder)))
 
-    def change(self, remove: Iterable[int], add: Iterable[tuple[int, str, str]], version: int, *, token: str = "") -> None:
-        """Removes chunks by key, adds (key, place, text), and notes the version that this gives, and what it is called."""
+    def change(
+        self, remove: Iterable[int], add: Iterable[tuple[int, str, str]], version: int, *, token: str = "", threads: int = 1
+    ) -> None:
+        """Removes chunks by key, adds (key, place, text), and notes the version that this gives, and what it is called.
+
+        threads: more than one makes as many segments, which only pays where many chunks are added.
+        """
         top_key = self.top_key
-        # A few changes stay one segment; everything at once is shared.
-        writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=2 if self.version < 0 else 1)
+        writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=threads)
         for key in remove:
             # By query: deletion by term takes a Python number for a signed one and finds nothing.
             writer.delete_documents_by_query(tantivy.Query.term_query(self._schema, "key", int(key)))

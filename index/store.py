@@ -32,6 +32,8 @@ BUILDER = "builder"
 _BUILDER_SAID = re.compile(r"process (?P<process>\d+) on (?P<host>\S+) since ")
 _DOCUMENTS_KEPT = 64
 _ROWS_AT_ONCE = 4_096
+# So many chunks' words are indexed by two threads.
+_MANY_WORDS = 4_096
 # Scores that differ by less are the same: sums of the same numbers in another order.
 _TIE = 1e-6
 ANEW_UP_TO = 10_000
@@ -342,11 +344,12 @@ class LocalStore:
         beside = words.is_saved and not self._writable
         if removed is None or (len(words) - len(removed) <= ANEW_UP_TO and (beside or len(removed))):
             words, beside, removed = self._anew_words(), False, np.array([], dtype=np.int64)
-        added = self._words_of(self.ledger.chunk_keys(above=words.top_key))
+        keys = self.ledger.chunk_keys(above=words.top_key)
         if beside:
-            words.follow(removed.tolist(), added, version)
+            words.follow(removed.tolist(), self._words_of(keys), version)
         else:
-            words.change(removed.tolist(), added, version, token=self._new_token("words") if self._writable else "")
+            token = self._new_token("words") if self._writable else ""
+            words.change(removed.tolist(), self._words_of(keys), version, token=token, threads=1 + (len(keys) > _MANY_WORDS))
         return words
 
     def _anew_words(self) -> WordIndex:

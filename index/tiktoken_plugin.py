@@ -23,6 +23,8 @@ def _tekken() -> dict[str, Any]:
     count = config["default_vocab_size"] - config["default_num_special_tokens"]
     # Reading all of it as JSON takes three times as long, and each start waits for it.
     words = re.findall(rb'"rank":\s*(\d+),\s*"token_bytes":\s*"([^"]*)"', vocabulary)[:count]
+    if len(words) != count:
+        raise ValueError("the vocabulary of the package mistral-common is not in the form that is known")
     return {
         "name": "alliance_assistant_tekken",
         "pat_str": config["pattern"],

@@ -282,7 +282,7 @@ def main() -> None:
         sys.stdout.write(f"{len(real.texts)} real passages\n" + " ".join(f"{name:>15}" for name, _ in _COLUMNS) + "\n")
         measured = []
         for size in given.sizes:
-            folder = given.folder / f"{size}"
+            folder = given.folder / f"{size}-of-{len(real.texts)}"
             folder.mkdir(parents=True, exist_ok=True)
             figures = measure(folder, size, real)
             sys.stdout.write(" ".join(f"{form.format(figures[name]):>15}" for name, form in _COLUMNS) + "\n")

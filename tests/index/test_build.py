@@ -75,14 +75,38 @@ def test_reading_is_a_little_ahead_of_embedding_and_ends_with_it(
     for event in events:
         if isinstance(event, Progress) and event.stage == "embedding":
             break
-    time.sleep(0.3)
-    assert 4 <= len(read) <= 2 * 4 + 1
+    deadline = time.monotonic() + 20
+    while len(read) < 8 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    assert len(read) == 8
     events.close()
     done = len(read)
     time.sleep(0.1)
     assert done == len(read) < 60 and not any("reading" in thread.name for thread in threading.enumerate())
     assert run_build(settings, embedder).failed == ()
     assert set(read) == {"bread.txt", "rivers.md", *(f"note{number:02}.txt" for number in range(60))}
+
+
+def test_what_goes_wrong_while_reading_ahead_reaches_the_caller(
+    settings: IndexSettings, embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(index.build, "chunk_document", exhausted)
+    with pytest.raises(MemoryError):
+        run_build(settings, embedder)
+
+
+def test_touched_files_are_read_without_a_model_and_with_progress(settings: IndexSettings, embedder: LocalEmbedder) -> None:
+    run_build(settings, embedder)
+    for path in settings.corpus.iterdir():
+        os.utime(path, (1, 1))
+    fresh = LocalEmbedder()
+    events = list(build(settings, fresh))
+    assert [event.done for event in events if isinstance(event, Progress) and event.stage == "reading"][-1] == 2
+    assert fresh._compiled is None and fresh._reference is None and fresh._tokenizer is None
 
 
 def test_touching_a_file_changes_nothing(settings: IndexSettings, embedder: LocalEmbedder) -> None:
@@ -279,7 +303,7 @@ def test_a_build_left_in_the_middle_keeps_whole_documents_and_goes_on(settings: 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_ctrl_c_and_kill_leave_a_store_that_works(how: signal.Signals, settings: IndexSettings, embedder: LocalEmbedder) -> None:
-    for number in range(200):
+    for number in range(400):
         (settings.corpus / f"p{number:03}.txt").write_text(
             "\n\n".join(f"Paragraph {number} {line} tells of rivers and dams." * 10 for line in range(5)), encoding="utf-8"
         )
@@ -301,12 +325,12 @@ def test_ctrl_c_and_kill_leave_a_store_that_works(how: signal.Signals, settings:
         assert process.returncode == 130
         assert "goes on from here" in errors
     store = LocalStore(settings.store)
-    assert 0 < len(store.documents()) < 202
+    assert 0 < len(store.documents()) < 402
     assert all(row.chunks for row in store.documents())
     assert store.lexical("rivers dams", 3)
     store.close()
     run_build(settings, embedder)
-    assert len(LocalStore(settings.store).documents()) == 202
+    assert len(LocalStore(settings.store).documents()) == 402
 
 
 def documents_in(folder: Path) -> int:

@@ -13,9 +13,9 @@ import pytest
 import tiktoken
 
 from index import tiktoken_plugin
-from index.embedders import LocalEmbedder, default_exports, load_sentence_transformer
+from index.embedders import LocalEmbedder, load_sentence_transformer
 from index.errors import ModelError
-from index.export import _in_steps, _smoothing
+from index.export import _in_steps, _scaling
 from index.exported import _checksum
 from index.models import find_model
 from index.tokens import ENCODING, count_tokens
@@ -134,8 +134,22 @@ def test_columns_that_reach_far_do_not_cost_the_others_their_steps() -> None:
         made = _in_steps(values / scale, low, high, 256) @ _in_steps(weights * scale, -rows, rows, 255).T
         return float(np.square(made - wanted).mean())
 
-    smoothed = _smoothing(values, values.min(axis=0), values.max(axis=0), weights)
-    assert error(*smoothed) < error(np.ones(64, dtype=np.float32), values.min(), values.max()) / 10
+    texts = values.reshape(20, 10, 64)
+    made = _scaling(np.stack([texts.min(axis=1), texts.max(axis=1)], axis=1), np.concatenate(texts[1::2]), weights)
+    assert error(made.scale, made.low, made.high) < error(np.ones(64, dtype=np.float32), values.min(), values.max()) / 4
+    assert 0 < made.loss < 0.01
+
+
+def test_a_column_that_is_silent_on_the_samples_may_speak_later() -> None:
+    random = np.random.default_rng(7)
+    texts = random.normal(size=(20, 10, 16)).astype(np.float32)
+    texts[:, :, 3] = 0
+    made = _scaling(
+        np.stack([texts.min(axis=1), texts.max(axis=1)], axis=1), np.concatenate(texts[1::2]), np.eye(16, dtype=np.float32)
+    )
+    spoken = np.zeros((1, 16), dtype=np.float32)
+    spoken[0, 3] = 0.2
+    assert _in_steps(spoken / made.scale, made.low, made.high, 256)[0, 3] * made.scale[3] == pytest.approx(0.2, rel=0.1)
 
 
 def test_a_text_has_the_same_vector_whatever_it_is_embedded_with(embedder: LocalEmbedder) -> None:
@@ -160,7 +174,7 @@ def test_a_text_has_the_same_vector_whatever_it_is_embedded_with(embedder: Local
 def test_a_damaged_export_is_made_again(name: str, damage: str, tmp_path: Path, embedder: LocalEmbedder) -> None:
     """Only the parts that a start reads count: weights are read when there is no compiled model."""
     wanted = embedder.embed(["A dam."])
-    kept = next(folder for folder in default_exports().iterdir() if folder.name.startswith("all-MiniLM-L6-v2-exact"))
+    kept = embedder._exported.folder
     copy = Path(shutil.copytree(kept, tmp_path / "exports" / kept.name))
     compiled = next(copy.glob("compiled-*"))
     file = compiled if name == "compiled" else copy / name
@@ -194,7 +208,7 @@ def test_a_model_that_cannot_be_exported_is_used_as_it_is_and_that_is_told(tmp_p
 def test_a_refused_export_is_told_and_tried_again_by_another_runtime(tmp_path: Path, embedder: LocalEmbedder) -> None:
     """Also: what a killed exporter left long ago is swept away."""
     embedder.embed(["A dam."])
-    kept = next(folder for folder in default_exports().iterdir() if folder.name.startswith("all-MiniLM-L6-v2-exact"))
+    kept = embedder._exported.folder
     copy = Path(shutil.copytree(kept, tmp_path / "exports" / kept.name))
     told = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
     del told["checksum"]
