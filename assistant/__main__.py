@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import os
 import sys
 import traceback
+from typing import NoReturn
 
-from assistant.leaving import leave
+from assistant.leaving import READER_GONE, leave
 
 _STOPPED = 130
 
@@ -38,12 +40,12 @@ def main() -> None:
         )
         leave(_STOPPED)
     except BrokenPipeError:
-        # The reader of a pipe has gone; what is left unsaid must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        leave(READER_GONE)
     except MemoryError:
         _tell("assistant: not enough memory; close other programs or use a smaller corpus.", verbose)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a person
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _tell("assistant: no space is left where it writes; free some and run the same command again.", verbose)
         _tell(
             f"assistant: a fault of the program stopped it ({type(error).__name__}: {str(error)[:200]}); nothing in the index "
             "is lost. Run it again with ASSISTANT_DEBUG=1 for the details to report.",
@@ -51,7 +53,7 @@ def main() -> None:
         )
 
 
-def _tell(sentence: str, verbose: bool) -> None:
+def _tell(sentence: str, verbose: bool) -> NoReturn:
     from assistant.inert import inert
 
     sys.stderr.write(f"{inert(sentence)}\n")

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-_READER_GONE = 141
+READER_GONE = 141
 
 
 def leave(code: int) -> NoReturn:
@@ -19,7 +19,7 @@ def leave(code: int) -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of a pipe has gone, and wants no more.
-        code = _READER_GONE
+        code = READER_GONE
     except OSError as error:
         code = code or 1
         with suppress(OSError):

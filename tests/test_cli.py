@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -50,6 +52,18 @@ def test_a_question_from_standard_input_with_history(command: Command, debate_st
     told = json.loads(done.stdout)
     assert told["question"] == "And Beijing?"
     assert "ideological enemy" in told["standalone_question"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_or_closed_output_is_told_in_plain_words(debate_store: Path) -> None:
+    command = [sys.executable, "-m", "assistant", "sources", "--store", str(debate_store)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and "no space is left" in done.stderr and "fault" not in done.stderr
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait() in (1, 141)
 
 
 def test_index_tells_what_changed(command: Command, where: list[str], corpus: Path) -> None:
