@@ -120,7 +120,7 @@ def _encoded(source: Path, texts: list[str], max_tokens: int) -> list[list[int]]
     tokenizer = Tokenizer.from_file(str(source / TOKENIZER))
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)
-    return [encoded.ids for encoded in tokenizer.encode_batch(texts)]
+    return [encoded.ids for encoded in tokenizer.encode_batch_fast(texts)]
 
 
 def _quantized(network: Any, encoded: list[list[int]], spared: int) -> Any:
