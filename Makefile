@@ -25,7 +25,7 @@ format: $(VENV)/installed-for-tests
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The long forms of what the store must stand: 500 killed builders, a minute of readers and writers. About a quarter of an hour.
+# The long forms of what the store must stand: 1,000 killed builders, a minute of readers and writers. About 20 minutes.
 soak: $(VENV)/installed-for-tests
 	ASSISTANT_SOAK=1 $(BIN)/python -m pytest tests/index/test_faults.py
 

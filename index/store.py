@@ -226,6 +226,8 @@ class LocalStore:
                     self._fold(vectors)
                 if vectors.is_worth_saving:
                     vectors.save(self.folder, token=self._new_token("vectors"))
+                elif not vectors.is_large:
+                    vectors.drop(self.folder)
             except (OSError, ValueError, RuntimeError) as error:
                 # tantivy tells failures of the disk as ValueError, FAISS as RuntimeError.
                 self._vectors = self._words = None
@@ -234,16 +236,18 @@ class LocalStore:
                     f"the search indexes in {self.folder} cannot be written ({reason}); check free space and "
                     "permissions, then run the same command again. Documents and vectors are safe."
                 ) from error
-            self.ledger.forget(min(vectors.saved_version, words.version))
+            self.ledger.forget(min(vectors.saved_version, words.version) if vectors.is_large else words.version)
 
     def derived_state(self) -> dict[str, str]:
         """For each derived index how the saved one fits the ledger: "current…", "n changes behind", "missing or damaged"."""
         states = {}
         vectors, words = self._new_vectors(), self._new_words(self.folder)
-        loaded_vectors = vectors.load(self.folder, self._tokens("vectors"))
-        for name, loaded, index in (
-            ("vectors", loaded_vectors, vectors), ("words", words.load(self._tokens("words")), words)
-        ):  # fmt: skip
+        saved: list[tuple[str, bool, DenseIndex | WordIndex]] = [("words", words.load(self._tokens("words")), words)]
+        if vectors.suits_quantizer(len(self.ledger.embedded_keys())):
+            saved.append(("vectors", vectors.load(self.folder, self._tokens("vectors")), vectors))
+        else:
+            states["vectors"] = "current, read from the ledger at each start"
+        for name, loaded, index in saved:
             removed = self.ledger.removed_keys(after_version=index.version) if loaded else None
             if removed is None:
                 states[name] = "missing or damaged"

@@ -1,9 +1,9 @@
-"""Dense search: FAISS, derived from the ledger, kept in one file that vouches for itself.
+"""Dense search: FAISS, derived from the ledger.
 
-Small stores are searched exactly, vector by vector. In large ones a product quantizer (4 bits for each 4 dimensions,
-"fast scan", André et al., VLDB 2015) finds candidates in a fraction of the time and space; the store scores them again by
-the ledger's vectors. What came and went since the file was written lies beside it: new vectors in a small exact index,
-removed keys in a set.
+Small stores are searched exactly, vector by vector, as they are read from the ledger at each start. In large ones a product
+quantizer (4 bits for each 4 dimensions, "fast scan", André et al., VLDB 2015) finds candidates in a fraction of the time and
+space; the store scores them again by the ledger's vectors. It is kept in one file that vouches for itself. What came and
+went since the file was written lies beside it: new vectors in a small exact index, removed keys in a set.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 FILE_NAME = "vectors.faiss"
 _FORMAT = 2
 EXACT_UP_TO = 8_000
-"""Chunks up to which every vector is compared; docs/performance.md shows why."""
+"""Chunks up to which every vector is compared, and none kept a second time; docs/performance.md shows why."""
 _TRAINED_ON = 65_536
 _DIMENSIONS_A_CODE = 4
 # How many candidates the quantizer gives for each result: recall against time, measured in docs/performance.md.
 _CANDIDATES_A_RESULT = 10
+# So many changes of a large index are followed at each start; of a very large one, a fiftieth.
+_FEW_CHANGES = 2_000
 # So few chunks are scored one by one, whatever the index.
 _FEW = 2_000
 # Rounding to half precision may swap neighbours at the cut.
@@ -51,7 +53,6 @@ class DenseIndex:
         self._large_keys: Keys = np.array([], dtype=np.int64)
         self._exact: Any = self._empty()
         self._gone: set[int] = set()
-        self._unsaved = 0
 
     def _empty(self) -> Any:
         codes = faiss.IndexScalarQuantizer(self.dimensions, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
@@ -60,31 +61,35 @@ class DenseIndex:
     def __len__(self) -> int:
         return int(len(self._large_keys) - len(self._gone) + self._exact.ntotal)
 
-    def _suits_quantizer(self, count: int) -> bool:
+    def suits_quantizer(self, count: int) -> bool:
+        """Whether an index of so many vectors is made and kept; a smaller one is read from the ledger at each start."""
         return count > EXACT_UP_TO and self.dimensions % _DIMENSIONS_A_CODE == 0
 
     @property
     def wants_folding(self) -> bool:
         """Whether so much came and went that the index should be made anew and saved."""
         if self._large is None:
-            return self._suits_quantizer(len(self))
+            return self.suits_quantizer(len(self))
         if len(self) <= EXACT_UP_TO:
             return True
         return int(self._exact.ntotal) + len(self._gone) > self.changes_left_unsaved
 
     @property
+    def is_large(self) -> bool:
+        """Whether it is one that is kept in a file."""
+        return self._large is not None
+
+    @property
     def is_worth_saving(self) -> bool:
-        """Whether following the ledger at the next start would take longer than writing the file now."""
-        return self.saved_version < 0 or (self._large is None and self._unsaved > self.changes_left_unsaved)
+        return self.is_large and self.saved_version < 0
 
     @property
     def changes_left_unsaved(self) -> int:
         """How many changes the next start may follow for itself."""
-        return max(64, len(self) // 20) if self._large is None else max(2_000, len(self) // 50)
+        return max(_FEW_CHANGES, len(self) // 50)
 
     def follow(self, removed: Keys, added: Rows, version: int) -> None:
         """Takes in what changed."""
-        self._unsaved += len(removed)
         if len(removed):
             self._exact.remove_ids(removed)
             self._gone.update(np.intersect1d(removed, self._large_keys, assume_unique=True).tolist())
@@ -92,7 +97,6 @@ class DenseIndex:
             if len(keys):
                 self._exact.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), keys)
                 self.top_key = max(self.top_key, int(keys.max()))
-                self._unsaved += len(keys)
         self.version = version
 
     def fold(self, everything: Rows, *, count: int, version: int) -> None:
@@ -100,7 +104,7 @@ class DenseIndex:
         self._large, self._large_keys = None, np.array([], dtype=np.int64)
         self._exact, self._gone = self._empty(), set()
         self.saved_version = -1
-        if not self._suits_quantizer(count):
+        if not self.suits_quantizer(count):
             self.follow(self._large_keys, everything, version)
             return
         self._large = faiss.IndexPQFastScan(self.dimensions, self.dimensions // _DIMENSIONS_A_CODE, 4, faiss.METRIC_INNER_PRODUCT)
@@ -171,27 +175,29 @@ class DenseIndex:
             if any(told.get(name) != value for name, value in self._origin.items()) or told["token"] not in tokens:
                 return False
             version, top_key, count = int(told["version"]), int(told["top_key"]), int(told["large"])
-            if count:
-                large_keys = np.frombuffer(payload[: 8 * count].tobytes(), dtype=np.int64)
-                self._large, self._large_keys = faiss.deserialize_index(payload[8 * count :]), large_keys
-            else:
-                self._exact = faiss.deserialize_index(payload)
+            if not count:
+                return False
+            large_keys = np.frombuffer(payload[: 8 * count].tobytes(), dtype=np.int64)
+            self._large, self._large_keys = faiss.deserialize_index(payload[8 * count :]), large_keys
         except (OSError, ValueError, KeyError, TypeError, RuntimeError):
             return False
         self.version = self.saved_version = version
         self.top_key = top_key
         return True
 
+    @staticmethod
+    def drop(folder: Path) -> None:
+        """Removes the file of a store that was large, or that an earlier release kept whatever its size."""
+        (folder / FILE_NAME).unlink(missing_ok=True)
+
     def save(self, folder: Path, *, token: str) -> None:
-        """Replaces the file at once: a reader finds the old one or the new one. Only an index just folded, or a small one."""
-        count = len(self._large_keys)
-        index = self._large if count else self._exact
-        payload = self._large_keys.tobytes() + faiss.serialize_index(index).tobytes()
+        """Replaces the file at once: a reader finds the old one or the new one. Only an index just folded."""
+        payload = self._large_keys.tobytes() + faiss.serialize_index(self._large).tobytes()
         told = {
             **self._origin,
             "version": self.version,
             "top_key": self.top_key,
-            "large": count,
+            "large": len(self._large_keys),
             "token": token,
         }
         content = json.dumps(told).encode() + b"\n" + payload
@@ -202,7 +208,6 @@ class DenseIndex:
             os.fsync(file.fileno())
         temporary.replace(folder / FILE_NAME)
         self.saved_version = self.version
-        self._unsaved = 0
 
 
 def _split(data: NDArray[np.uint8]) -> tuple[bytes, NDArray[np.uint8]]:

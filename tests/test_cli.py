@@ -272,7 +272,7 @@ def test_doctor_mends_drift_damage_another_chunking_and_an_older_format(
     assert "mending" not in command("doctor", "--mend", *where).stdout
 
     (corpus / "bread.txt").write_text("Bread is baked twice in the north.", encoding="utf-8")
-    (store / "vectors.faiss").write_bytes(b"torn")
+    (store / "words/state.json").write_bytes(b"torn")
     told = command("doctor", "--mend", *where)
     before, after = told.stdout.split("after mending")
     assert "missing or damaged" in before and "1 changed" in before and "bringing the index up to date" in before

@@ -171,12 +171,14 @@ def ranking(store: LocalStore, query: np.ndarray) -> list[tuple[str, float]]:
     return [(chunks[hit.key].id, round(hit.score, 4)) for hit in hits]
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "flipped", "garbage"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "flipped", "renumbered", "garbage"])
 def test_a_damaged_derived_file_never_changes_what_is_found(
-    filled: tuple[LocalStore, dict[str, np.ndarray]], damage: str, tmp_path: Path
+    filled: tuple[LocalStore, dict[str, np.ndarray]], damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One file after the other, each in a copy of its own: no damage hides behind another."""
     store, vectors = filled
+    monkeypatch.setattr(index.vectors, "EXACT_UP_TO", 20)
+    store.derive()
     query = vectors["d1#1"]
     expected = ranking(store, query)
     names = [store.folder / "vectors.faiss", *sorted((store.folder / "words").iterdir())]
@@ -190,6 +192,8 @@ def test_a_damaged_derived_file_never_changes_what_is_found(
             file.write_bytes(data[: len(data) // 2])
         elif damage == "garbage":
             file.write_bytes(b"\xff" * 64)
+        elif damage == "renumbered":
+            file.write_bytes(data.replace(b'"version": 5', b'"version": 4'))
         else:
             file.write_bytes(data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 0x55]) + data[len(data) // 2 + 1 :])
         reader = LocalStore(copy)
@@ -199,6 +203,20 @@ def test_a_damaged_derived_file_never_changes_what_is_found(
         writer.derive()
         assert set(writer.derived_state().values()) == {"current"}, original.name
         writer.close()
+
+
+def test_a_small_store_keeps_no_vector_twice(
+    filled: tuple[LocalStore, dict[str, np.ndarray]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, vectors = filled
+    expected, file = ranking(store, vectors["d1#1"]), store.folder / "vectors.faiss"
+    assert not file.exists()
+    monkeypatch.setattr(index.vectors, "EXACT_UP_TO", 20)
+    store.derive()
+    assert file.exists() and ranking(store, vectors["d1#1"]) == expected
+    monkeypatch.undo()
+    store.derive()
+    assert not file.exists() and ranking(LocalStore(store.folder), vectors["d1#1"]) == expected
 
 
 def test_vectors_that_no_chunk_has_are_dropped_but_for_the_youngest(filled: tuple[LocalStore, dict[str, np.ndarray]]) -> None:

@@ -1,8 +1,9 @@
 """A builder that waits for its word: run as a process of its own, to be killed at any instant.
 
-    python -m tests.index.builder CORPUS STORE
+    python -m tests.index.builder CORPUS STORE [large]
 
 Prints "ready" when its model is loaded; for each line on standard input it builds once and prints "done" or why not.
+large: what is kept of a store of many passages is kept of one of twenty, and written anew after few changes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import index.vectors
 from index.build import build
 from index.embedders import LocalEmbedder
 from index.errors import AssistantError
@@ -30,4 +32,6 @@ def main(corpus: Path, store: Path) -> None:
 
 
 if __name__ == "__main__":
+    if "large" in sys.argv[3:]:
+        index.vectors.EXACT_UP_TO, index.vectors._FEW_CHANGES = 20, 5
     main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -354,9 +354,9 @@ def test_doctor_tells_drift_and_damage(settings: IndexSettings, embedder: LocalE
     run_build(settings, embedder)
     assert all(state == "ok" for state, _ in states().values())
     (settings.corpus / "bread.txt").unlink()
-    (settings.store / "vectors.faiss").write_bytes(b"torn")
+    (settings.store / "words/state.json").write_bytes(b"torn")
     told = states()
     assert told["drift"] == ("look", told["drift"][1]) and "1 removed" in told["drift"][1]
-    assert "missing or damaged" in told["vectors"][1]
+    assert "missing or damaged" in told["words"][1]
     (settings.store / "ledger.db").write_bytes(b"x" * 5000)
     assert states()["store"][0] == "bad"

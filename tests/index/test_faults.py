@@ -1,6 +1,6 @@
 """What the store must stand: killed builders, full disks, copies taken in the middle, many readers and writers at once.
 
-ASSISTANT_SOAK=1 (`make soak`) runs the long forms: 500 kills, a minute of readers and writers.
+ASSISTANT_SOAK=1 (`make soak`) runs the long forms: 500 kills of a small store and of a large one, a minute of readers and writers.
 """
 
 from __future__ import annotations
@@ -69,8 +69,7 @@ class World:
         if len(names) > 3:
             moved, gone = self.random.sample(names, 2)
             target = f"m{self.random.randrange(30):02}.txt"
-            text = (self.folder / moved).read_text(encoding="utf-8")
-            self.ever.setdefault(target, set()).add(text)
+            self.ever.setdefault(target, set()).add((self.folder / moved).read_text(encoding="utf-8"))
             (self.folder / moved).rename(self.folder / target)
             if self.random.random() < 0.7:
                 (self.folder / gone).unlink(missing_ok=True)
@@ -81,9 +80,9 @@ class Builder:
     process: subprocess.Popen[str]
 
     @classmethod
-    def start(cls, corpus: Path, store: Path, **options: Callable[[], None]) -> Builder:
+    def start(cls, corpus: Path, store: Path, *kind: str, **options: Callable[[], None]) -> Builder:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.index.builder", str(corpus), str(store)],
+            [sys.executable, "-m", "tests.index.builder", str(corpus), str(store), *kind],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, **options,
         )  # fmt: skip
         return cls(process)
@@ -125,8 +124,8 @@ def found(store: LocalStore, questions: np.ndarray, count: int = 30) -> list[lis
 def built_at_once(store: LocalStore, folder: Path) -> LocalStore:
     """Another store that holds the same documents, put there in another order, and derives its indexes at once."""
     made = LocalStore(folder, writable=True)
-    meta = {name: store.ledger.meta(name) for name in ("fingerprint", "dimensions", "chunk_tokens", "finished")}
-    made.ledger.set_meta({name: value for name, value in meta.items() if value is not None})
+    names = ("fingerprint", "dimensions", "chunk_tokens", "finished")
+    made.ledger.set_meta({name: store.ledger.meta(name) or "" for name in names})
     by_document: dict[str, list[int]] = {}
     for key, (document, _) in store.ledger.places(store.ledger.chunk_keys()).items():
         by_document.setdefault(document, []).append(key)
@@ -134,9 +133,9 @@ def built_at_once(store: LocalStore, folder: Path) -> LocalStore:
         chunks = [chunk for _, chunk in sorted(store.get(by_document.get(row.id, [])).items())]
         keys, vectors = store.ledger.vectors(by_document.get(row.id, []), store.dimensions)
         assert len(keys) == len(chunks), "a chunk without its vector"
-        names = [f"{chunk.id}".encode() for chunk in chunks]
-        made.ledger.put_vectors(store.ledger.meta("fingerprint") or "", dict(zip(names, vectors, strict=True)))
-        made.apply(put=[Entry(store.document(row.id), chunks, names, size=1, modified=1, tokens=1)])
+        digests = [chunk.id.encode() for chunk in chunks]
+        made.ledger.put_vectors(store.ledger.meta("fingerprint") or "", dict(zip(digests, vectors, strict=True)))
+        made.apply(put=[Entry(store.document(row.id), chunks, digests, size=1, modified=1, tokens=1)])
     return made
 
 
@@ -169,8 +168,9 @@ def questions(embedder: LocalEmbedder) -> np.ndarray:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["small", "large"])
 def test_killed_at_random_instants_the_store_loses_nothing(
-    tmp_path: Path, questions: np.ndarray, embedder: LocalEmbedder
+    kind: str, tmp_path: Path, questions: np.ndarray, embedder: LocalEmbedder
 ) -> None:
     world = World(tmp_path / "corpus", seed=4)
     settings = IndexSettings(world.folder, world.folder / "added", tmp_path / "store")
@@ -178,10 +178,10 @@ def test_killed_at_random_instants_the_store_loses_nothing(
         world.change()
     run_build(settings, embedder)
     instants = random.Random(7)
-    waiting = Builder.start(world.folder, settings.store)
+    waiting = Builder.start(world.folder, settings.store, kind)
     killed_in_work, longest = 0, 0.25
     for number in range(500 if SOAK else 20):
-        builder, waiting = waiting.ready(), Builder.start(world.folder, settings.store)
+        builder, waiting = waiting.ready(), Builder.start(world.folder, settings.store, kind)
         world.change()
         begun = time.perf_counter()
         builder.go()
@@ -190,6 +190,7 @@ def test_killed_at_random_instants_the_store_loses_nothing(
             assert builder.said() == "done"
             longest = max(0.05, 0.5 * longest + 0.5 * (time.perf_counter() - begun))
             builder.kill()
+            assert (settings.store / "vectors.faiss").exists() == (kind == "large")
             fresh = IndexSettings(world.folder, world.folder / "added", tmp_path / f"fresh{number}")
             run_build(fresh, embedder)
             left, right = LocalStore(settings.store), LocalStore(fresh.store)
@@ -205,26 +206,24 @@ def test_killed_at_random_instants_the_store_loses_nothing(
         check(settings.store, world, questions, tmp_path / "scratch")
     waiting.kill()
     run_build(settings, embedder)
-    held = {row.id: LocalStore(settings.store).document(row.id).text for row in LocalStore(settings.store).documents()}
+    last = LocalStore(settings.store)
+    held = {row.id: last.document(row.id).text for row in last.documents()}
     assert held == {path.name: path.read_text(encoding="utf-8") for path in world.folder.glob("*.txt")}
     assert {finding.state for finding in examine(settings)} == {"ok"}
     assert killed_in_work
 
 
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1000k", "tmpfs", str(folder)], capture_output=True, check=False)
     if done.returncode:
         pytest.skip("a small disk can be mounted by root only")
     try:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    yield from small_disk(tmp_path / "disk", "1000k")
 
 
 @pytest.mark.slow

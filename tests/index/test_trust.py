@@ -104,10 +104,9 @@ def test_a_rebuild_leaves_what_cannot_be_looked_at(built: IndexSettings, embedde
     assert words(LocalStore(built.store), "sourdough starter") == ["bread.txt"]
 
 
-@pytest.mark.parametrize("file", ["vectors.faiss", "words/state.json"])
 @pytest.mark.parametrize(("old", "new"), [(b'"top_key": 4', b'"top_key": 9'), (b'"version": 3', b'"version": 1')])
-def test_a_changed_header_is_no_header(built: IndexSettings, file: str, old: bytes, new: bytes) -> None:
-    path = built.store / file
+def test_a_changed_header_is_no_header(built: IndexSettings, old: bytes, new: bytes) -> None:
+    path = built.store / "words/state.json"
     data = path.read_bytes()
     assert old in data
     path.write_bytes(data.replace(old, new))
