@@ -14,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,6 +184,45 @@ def _checksum(told: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
+class Requests:
+    """Runs a compiled model on many inputs, all its streams busy. Safe to share between threads.
+
+    Without OpenVINO's own queue: its callbacks want Python's lock while they end, and a model that is dropped in that moment
+    by whom holds the lock waits for them for ever.
+    """
+
+    def __init__(self, compiled: Any) -> None:
+        # Twice as many as streams: the next one waits while another's result is taken.
+        count = 2 * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self._requests = [compiled.create_infer_request() for _ in range(count)]
+        self._outputs = range(len(compiled.outputs))
+        self._lock = Lock()
+
+    def run(self, inputs: Iterable[Sequence[NDArray[Any]]]) -> list[list[NDArray[np.float32]]]:
+        """The outputs for each, in the order of the inputs."""
+        found = []
+        with self._lock:
+            free, started = deque(self._requests), deque[Any]()
+            try:
+                for each in inputs:
+                    if not free:
+                        free.append(started.popleft())
+                        found.append(self._taken(free[0]))
+                    started.append(free.popleft())
+                    started[-1].start_async(dict(enumerate(each)))
+                while started:
+                    found.append(self._taken(started.popleft()))
+            finally:
+                for request in started:
+                    request.wait()
+        return found
+
+    def _taken(self, request: Any) -> list[NDArray[np.float32]]:
+        request.wait()
+        # Copied: the request's next run writes over it.
+        return [np.array(request.get_output_tensor(number).data, dtype=np.float32) for number in self._outputs]
+
+
 class CompiledModel:
     """An exported model, compiled for this processor. Safe to share between threads."""
 
@@ -195,30 +234,25 @@ class CompiledModel:
         self._tokenizer.enable_truncation(manifest.max_tokens)
         self._prompt = manifest.prompt
         self._dimensions = manifest.dimensions
-        # Twice as many requests as streams: the next one waits while another's result is taken.
-        streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self._queue: Any = runtime().AsyncInferQueue(compiled, 2 * streams)
-        self._lock = Lock()
+        self._requests = Requests(compiled)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Shape (texts, dimensions), rows of length 1."""
         # The "fast" one does without the places of tokens in the text.
         ids = [encoded.ids for encoded in self._tokenizer.encode_batch_fast([self._prompt + text for text in texts])]
         vectors = np.zeros((len(texts), self._dimensions), dtype=np.float32)
+        batches = list(_batches([len(each) for each in ids]))
 
-        def keep(request: Any, rows: list[int]) -> None:
-            vectors[rows] = request.get_output_tensor(0).data
+        def inputs(length: int, rows: Sequence[int]) -> list[NDArray[np.int64]]:
+            words, mask = np.zeros((2, len(rows), length), dtype=np.int64)
+            for line, row in enumerate(rows):
+                words[line, : len(ids[row])] = ids[row]
+                mask[line, : len(ids[row])] = 1
+            return [words, mask]
 
-        with self._lock:
-            self._queue.set_callback(keep)
-            for length, rows in _batches([len(each) for each in ids]):
-                words = np.zeros((len(rows), length), dtype=np.int64)
-                mask = np.zeros((len(rows), length), dtype=np.int64)
-                for line, row in enumerate(rows):
-                    words[line, : len(ids[row])] = ids[row]
-                    mask[line, : len(ids[row])] = 1
-                self._queue.start_async({0: words, 1: mask}, userdata=rows)
-            self._queue.wait_all()
+        found = self._requests.run(inputs(*batch) for batch in batches)
+        for (_, rows), (output,) in zip(batches, found, strict=True):
+            vectors[rows] = output
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
 
@@ -247,35 +281,50 @@ def compile_options(core: Any, precision: Precision) -> dict[str, Any]:
 
 
 def _compiled(openvino: Any, exported: Exported) -> Any:
-    """The model as compiled for this processor before, which starts in half the time; else compiled now, and kept."""
     core = openvino.Core()
-    wanted = compile_options(core, exported.precision)
-    origin = json.dumps(
-        [exported.manifest().files, openvino.get_version(), core.get_property("CPU", "FULL_DEVICE_NAME"), wanted], sort_keys=True
+    if not exported.holds(TOKENIZER):
+        exported.verified()
+    return compile_kept(
+        core,
+        exported.folder,
+        exported.manifest().files,
+        exported.precision,
+        lambda: core.read_model(exported.verified() / NETWORK),
     )
-    kept = exported.folder / f"compiled-{hashlib.sha256(origin.encode()).hexdigest()[:12]}.blob"
+
+
+def compile_kept(core: Any, folder: Path, made_from: object, precision: Precision, network: Callable[[], Any]) -> Any:
+    """A model as compiled for this processor before, which starts in half the time; else compiled now, and kept in `folder`.
+
+    made_from: what tells one model from another, as JSON can write it. network: reads or builds the model.
+    """
+    openvino = runtime()
+    wanted = compile_options(core, precision)
+    origin = json.dumps([made_from, openvino.get_version(), core.get_property("CPU", "FULL_DEVICE_NAME"), wanted], sort_keys=True)
+    kept = folder / f"compiled-{hashlib.sha256(origin.encode()).hexdigest()[:12]}.blob"
     try:
         with kept.open("rb") as file:
             digest = file.readline(100).strip().decode("ascii", "replace")
             begin = file.tell()
-            if hashlib.file_digest(file, "sha256").hexdigest() == digest and exported.holds(TOKENIZER):
+            if hashlib.file_digest(file, "sha256").hexdigest() == digest:
                 return core.import_model(openvino.Tensor(np.memmap(kept, np.uint8, "r", offset=begin)), "CPU", wanted)
     except (OSError, ValueError, RuntimeError):
         pass
-    compiled = core.compile_model(core.read_model(exported.verified() / NETWORK), "CPU", wanted)
-    for old in exported.folder.glob("compiled-*.blob"):
-        with suppress(OSError):
-            old.unlink()
+    compiled = core.compile_model(network(), "CPU", wanted)
     payload = compiled.export_model().getvalue()
     # Where it cannot be kept, the next start compiles again.
-    with suppress(OSError), tempfile.NamedTemporaryFile(dir=exported.folder, delete=False) as file:
-        try:
-            file.write(hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
-            file.close()
-            Path(file.name).replace(kept)
-        except OSError:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("compiled-*"):
+            old.unlink(missing_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="compiled-", delete=False) as file:
+            try:
+                file.write(hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+                file.close()
+                Path(file.name).replace(kept)
+            except OSError:
+                Path(file.name).unlink(missing_ok=True)
+                raise
     return compiled
 
 
