@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
-from assistant.answering.conversation import Conversation
+from assistant.answering.conversation import Conversation, check_question
 from assistant.answering.followups import Turn, as_asked, wordings
 from assistant.answering.generators import GENERATORS
+from assistant.reader.model import ReaderModel
+from assistant.reader.readings import Reader
 from assistant.reader.similarity import SimilarityReader
+from assistant.reader.trained import RelevanceReranker, RememberedReadings, TrainedReader, bundled_fit
 from assistant.retrieval.passages import Passage
-from assistant.retrieval.rerankers import SentenceReranker
+from assistant.retrieval.rerankers import CrossEncoderReranker, Reranker, SentenceReranker
 from assistant.retrieval.retriever import Retriever
-from assistant.settings import Settings
+from assistant.settings import NO_READER, READER, Settings
 from index.build import Plan, Progress, Report, build, compare, corpus_sources, known_failures
-from index.embedders import Embedder, RememberingEmbedder, embedder_for
+from index.cross_encoders import CrossEncoder
+from index.documents import Document
+from index.embedders import Embedder, RememberingEmbedder, default_exports, embedder_for
 from index.errors import CorpusError, QuestionError, StoreMissing, StoreOutdated
 from index.filters import Filter
 from index.store import LocalStore
 from index.writing import upgrade
+
+# How many passages a question's timeline is drawn from.
+_FOUND = 50
 
 
 class Assistant:
@@ -33,9 +42,8 @@ class Assistant:
         self._settings = settings
         self._embedder = embedder or embedder_for(settings.for_index())
         self.store = LocalStore(settings.for_index().store)
-        remembering = RememberingEmbedder(self._embedder)
-        self._retriever = Retriever(self.store, self._embedder, SentenceReranker(remembering), stages=settings.retrieval)
-        self._reader = SimilarityReader(remembering, self.store)
+        reranker, self._reader = _reading(settings, self._embedder, self.store)
+        self._retriever = Retriever(self.store, self._embedder, reranker, stages=settings.retrieval)
         self.store.check(fingerprint=self._embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
 
     def warm(self, *, reading: bool = True) -> None:
@@ -78,6 +86,20 @@ class Assistant:
             only=only,
         )
 
+    def spans(self, question: str | None, *, only: Filter | None = None) -> list[tuple[Document, list[tuple[int, int]]]]:
+        """The documents, each with its parts (first character, one past the last) that a filter allows; with a question,
+        those parts that are found for it.
+        """
+        if question is None:
+            keys = self.store.ledger.keys_of(only) if only else self.store.ledger.chunk_keys()
+            chunks = list(self.store.get(keys).values())
+        else:
+            chunks = [passage.chunk for passage in self._retriever.search([check_question(question)], _FOUND, only=only)]
+        parts: dict[str, list[tuple[int, int]]] = {}
+        for chunk in sorted(chunks, key=lambda chunk: (chunk.document_id, chunk.start)):
+            parts.setdefault(chunk.document_id, []).append((chunk.start, chunk.end))
+        return [(self.store.document(name), spans) for name, spans in parts.items()]
+
     def drift(self) -> Plan | None:
         """How the corpus folder differs from the store; None where there is no such folder any more."""
         with suppress(CorpusError):
@@ -99,6 +121,19 @@ class Assistant:
 
     def close(self) -> None:
         self.store.close()
+
+
+def _reading(settings: Settings, embedder: Embedder, store: LocalStore) -> tuple[Reranker, Reader]:
+    remembering = RememberingEmbedder(embedder)
+    similarity = SimilarityReader(remembering, store)
+    if settings.reader == NO_READER:
+        return SentenceReranker(remembering), similarity
+    if settings.reader != READER:
+        return CrossEncoderReranker(CrossEncoder(Path(settings.reader).expanduser())), similarity
+    exports = settings.for_index().exports or default_exports()
+    readings = RememberedReadings(lambda: ReaderModel(exports), store)
+    fit = bundled_fit()
+    return RelevanceReranker(readings, fit, depth=settings.passages), TrainedReader(similarity, readings, fit)
 
 
 def build_index(settings: Settings, *, rebuild: bool = False) -> Iterator[Plan | Progress | Report]:

@@ -13,6 +13,7 @@ import typer
 
 from assistant.eval_cli import app as evals_app
 from assistant.leaving import leave
+from assistant.map_cli import register as register_maps
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
@@ -54,6 +55,7 @@ def chat(
     * `assistant` opens the chat
     * `assistant ask "Why does Lan doubt that the 1977 treaty is an alliance?"` answers once
     * `assistant add ~/papers` adds text and Markdown files and brings the index up to date
+    * `assistant map` shows who holds what on which issue, `assistant timeline` what happened when
     * `assistant eval alliance` measures the answers against gold
     """
     if version:
@@ -243,6 +245,9 @@ def _settings(context: typer.Context, corpus: Path | None, store: Path | None) -
 
     before: tuple[Path | None, Path | None] = context.obj or (None, None)
     return load_settings({"corpus": corpus or before[0], "store": store or before[1]})
+
+
+register_maps(app, _settings)
 
 
 def _date(told: str | None, option: str) -> str | None:

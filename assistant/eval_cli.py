@@ -60,6 +60,9 @@ def run_suite(
     retrieval: Annotated[
         bool, typer.Option("--retrieval", help="Retrieve passages only, in batches; nothing is answered.")
     ] = False,
+    kept_out: Annotated[
+        bool, typer.Option("--kept-out", help="Only questions about articles that the reader was not trained on.")
+    ] = False,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Ask N of them, drawn with the seed.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="S", min=0, help="Of the draw and of the intervals.")] = None,
     changes: Annotated[
@@ -85,12 +88,13 @@ def run_suite(
     from assistant.opening import open_assistant, tell_drift
     from evals.printed import print_summary, run_with_progress
     from evals.records import describe
-    from evals.runner import SEED, chosen_cases
+    from evals.runner import SEED, chosen_cases, of_articles_kept_out
     from evals.suites import load_suite
     from evals.summaries import summarise, summary_as_json
 
     before: tuple[Path | None, Path | None] = context.obj or (None, None)
     loaded = load_suite(suite, part=part, corpus=corpus or before[0])
+    loaded = of_articles_kept_out(loaded) if kept_out else loaded
     store = store or before[1]
     settings, own_store = _settings(loaded, _changes(changes or []), store)
     assistant = open_assistant(settings, up_to_date=own_store)
@@ -289,6 +293,6 @@ def _again(context: typer.Context, suite: str, out: Path, **places: Path | None)
 
 
 _OPTIONS = {
-    "part": "--part", "retrieval": "--retrieval", "limit": "--limit", "seed": "--seed", "changes": "--set",
-    "corpus": "--corpus", "store": "--store",
+    "part": "--part", "retrieval": "--retrieval", "kept_out": "--kept-out", "limit": "--limit", "seed": "--seed",
+    "changes": "--set", "corpus": "--corpus", "store": "--store",
 }  # fmt: skip

@@ -51,6 +51,8 @@ class GoldCase:
     """The question as a person made it stand alone."""
     sides: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     """Of a debate: side -> its arguments, each the documents that make it."""
+    group: str | None = None
+    """The article, or other whole, that the question is about: questions of one are alike."""
     tests_abstention: bool = True
     """False for talk that neither can nor need be answered from sources ("thank you")."""
 

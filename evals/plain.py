@@ -51,6 +51,7 @@ class _Line(BaseModel):
     type: str | None = None
     answerability: str | None = None
     label: str | None = None
+    group: str | None = None
 
 
 def plain_case(corpus: Path) -> Callable[[Any, str], GoldCase]:
@@ -78,6 +79,7 @@ def plain_case(corpus: Path) -> Callable[[Any, str], GoldCase]:
             attributed_to=tuple(map(Voice, line.about_speakers or ())),
             rewrite=line.rewrite or None,
             sides=_sides(line),
+            group=line.group,
             tests_abstention=line.answerability != "CONVERSATIONAL",
         )
 

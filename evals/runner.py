@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from assistant.answering.answers import Answer, Finished
@@ -11,11 +12,12 @@ from assistant.answering.contract import answer_as_json
 from assistant.answering.conversation import check_question
 from assistant.answering.followups import wordings
 from assistant.assembly import Assistant
+from assistant.reader.articles import is_kept_out
 from assistant.retrieval.passages import Passage
 from evals.cases import GoldCase, Suite
 from evals.records import Mode, Result
 from evals.scoring import Scores, score_answer, score_documents, score_evidence, score_failure
-from index.errors import AssistantError, QuestionError
+from index.errors import AssistantError, QuestionError, SuiteError
 
 SEED = 20210603
 # Passages retrieved for each question, so that as a rule ten documents are among them.
@@ -23,6 +25,14 @@ _LEAST_RETRIEVED = 50
 _AT_ONCE = 64
 _KEPT = 10
 _COMPARED = ("nDCG@10", "R@5")
+
+
+def of_articles_kept_out(suite: Suite) -> Suite:
+    """The questions about articles that the reader was not trained on. Raises SuiteError where no question names its article."""
+    cases = tuple(case for case in suite.cases if case.group is not None and is_kept_out(case.group))
+    if not cases:
+        raise SuiteError(f"no question of {suite.name} names an article that is kept out of training (group).")
+    return replace(suite, part=f"{suite.part}, kept out", cases=cases)
 
 
 def chosen_cases(suite: Suite, *, limit: int | None, seed: int) -> tuple[GoldCase, ...]:

@@ -152,6 +152,10 @@ class Ledger(Database):
         )
         return np.array([row[0] for row in rows], dtype=np.int64)
 
+    def speakers(self) -> list[str]:
+        """Who speaks in the chunks, the most often first."""
+        return [str(row[0]) for row in self._rows("SELECT speaker FROM chunks GROUP BY speaker ORDER BY count(*) DESC, speaker")]
+
     def keys_of(self, only: Filter) -> NDArray[np.int64]:
         """The keys of the chunks that a filter allows, ascending."""
         conditions: list[str] = []
@@ -162,8 +166,7 @@ class Ledger(Database):
                 folder = f"{name.rstrip('/')}/"
                 values += [name, len(folder), folder]
         if only.voices:
-            speakers = [str(row[0]) for row in self._rows("SELECT DISTINCT speaker FROM chunks")]
-            allowed = [speaker for speaker in speakers if only.allows_voice(speaker)]
+            allowed = [speaker for speaker in self.speakers() if only.allows_voice(speaker)]
             conditions.append("c.speaker IN (SELECT value FROM json_each(?))")
             values.append(json.dumps(allowed))
         if only.kinds:

@@ -54,7 +54,8 @@ class Answer:
     question: str
     standalone_question: str
     short: str
-    """The first sentence of the answer, or a plain "The sources do not say."."""
+    """The few words that answer (empty where the reader is not sure of any), without a trained reader the first sentence of
+    the answer; or a plain "The sources do not say."."""
     abstained: bool
     reason: str
     """Why the assistant abstained; empty otherwise."""
@@ -71,6 +72,8 @@ class Answer:
     generator: str
     seconds: Mapping[str, float]
     """Stage -> seconds: rewrite, retrieve, answer, total."""
+    signals: tuple[float, ...] = ()
+    """What the confidence of a trained reader was made of."""
     tokens: int | None = None
     """Tokens that a language model read and wrote; None where none was asked."""
 

@@ -15,6 +15,7 @@ def answer_as_json(answer: Answer) -> dict[str, Any]:
         "abstained": answer.abstained,
         "reason": answer.reason,
         "confidence": round(answer.confidence, 4),
+        "signals": [round(signal, 4) for signal in answer.signals],
         "sentences": [
             {"text": sentence.text, "support": sentence.support, "citations": list(sentence.citations)}
             for sentence in answer.sentences

@@ -93,6 +93,7 @@ class Conversation:
             locators=locators,
             references=tuple(f"{source.cite_as}, {locator}" for source, locator in zip(sources, locators, strict=True)),
             generator=self._generator.name,
+            signals=reading.signals,
             seconds={
                 "rewrite": rewritten - started,
                 "retrieve": retrieved - rewritten,

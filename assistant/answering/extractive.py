@@ -21,6 +21,10 @@ _SAME = 0.82
 # Where the question names several speakers, each is heard, if at all to the point.
 _HEARD = 0.8
 _CLOSE_GAP = 0.85
+# Log-odds below which few words are no answer.
+_UNLIKELY = -4.0
+# Punctuation around few words that is not theirs.
+_AROUND = " ,;:.\"'“”‘’()[]*_"
 # "special in two ways." announces what the next sentences tell.
 _ANNOUNCES = re.compile(r"\b(two|three|four|five|six)\s+\w+(?:\s+\w+)?\s*[.:]$|:$", re.IGNORECASE)
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
@@ -51,13 +55,25 @@ def compose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
     chosen = [gap] if gap is not None else _choose(reading, passages, documents)
     composed = quote(chosen, passages, documents)
     if gap is None:
-        return composed
+        return replace(composed, short=_short(reading, chosen, documents)) if reading.answers else composed
     return replace(
         composed,
         short=DO_NOT_SAY,
         abstained=True,
         reason="The list of what the sources do not say comes nearest to this question.",
     )
+
+
+def _short(reading: Reading, chosen: Sequence[Evidence], documents: Sequence[Document]) -> str:
+    """The likeliest few words that stand in one of the chosen sentences; empty where none of them does, or none is likely."""
+    for answer in reading.answers:
+        document = documents[answer.passage]
+        within = any(
+            documents[each.passage].id == document.id and each.start <= answer.start and answer.end <= each.end for each in chosen
+        )
+        if within and answer.score > _UNLIKELY:
+            return " ".join(document.text[answer.start : answer.end].split()).strip(_AROUND)
+    return ""
 
 
 def quote(chosen: Sequence[Evidence], passages: Sequence[Passage], documents: Sequence[Document]) -> Composed:

@@ -27,6 +27,18 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class ShortAnswer:
+    """The few words that answer: characters `start` to `end` of the document."""
+
+    passage: int
+    """Position of its passage in what was read, from 0."""
+    start: int
+    end: int
+    score: float
+    """How sure the reader is of it, as log-odds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     evidence: tuple[Evidence, ...]
     """Every sentence of the passages, best first."""
@@ -36,6 +48,10 @@ class Reading:
     """overlaps[i][j]: how much evidence i and j say the same, -1 to 1."""
     asked_speakers: frozenset[str] = frozenset()
     """Speakers among the passages whom the question names."""
+    answers: tuple[ShortAnswer, ...] = ()
+    """The likeliest few words of each passage, best first; empty where no reader is trained to find them."""
+    signals: tuple[float, ...] = ()
+    """What confidence is made of, each the higher the surer."""
 
 
 @dataclass(frozen=True, slots=True)

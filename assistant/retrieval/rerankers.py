@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from assistant.retrieval.fusion import reciprocal_rank_fusion
 from assistant.retrieval.passages import Passage
+from index.cross_encoders import CrossEncoder
 from index.embedders import Embedder
 from index.sentences import sentence_spans
 
@@ -20,8 +18,8 @@ class Reranker(Protocol):
     def depth(self) -> int:
         """How many passages it looks at; those below keep their order."""
 
-    def rerank(self, question: NDArray[np.float32], passages: Sequence[Passage]) -> list[Passage]:
-        """question: its vector. The same passages, best first."""
+    def rerank(self, question: str, passages: Sequence[Passage]) -> list[Passage]:
+        """The same passages, best first."""
 
 
 class SentenceReranker:
@@ -36,13 +34,14 @@ class SentenceReranker:
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
 
-    def rerank(self, question: NDArray[np.float32], passages: Sequence[Passage]) -> list[Passage]:
+    def rerank(self, question: str, passages: Sequence[Passage]) -> list[Passage]:
         looked_at = passages[: self.depth]
         sentences = [
             [text[start:end] for start, end in sentence_spans(text, 0, len(text))]
             for text in (passage.chunk.text for passage in looked_at)
         ]
-        cosines = iter(self._embedder.embed([sentence for each in sentences for sentence in each]) @ question)
+        vectors = self._embedder.embed([question, *(sentence for each in sentences for sentence in each)])
+        cosines = iter(vectors[1:] @ vectors[0])
         nearest = [max((float(next(cosines)) for _ in each), default=-1.0) for each in sentences]
         by_sentence = sorted(range(len(looked_at)), key=lambda number: (-nearest[number], number))
         fused = reciprocal_rank_fusion({"first": range(len(looked_at)), "sentences": by_sentence})
@@ -53,5 +52,25 @@ class SentenceReranker:
                 ranks={**looked_at[each.key].ranks, "sentences": each.ranks["sentences"]},
             )
             for each in fused
+        ]
+        return [*best, *passages[self.depth :]]
+
+
+class CrossEncoderReranker:
+    """Ranks passages by a cross-encoder of the user's choice (Nogueira and Cho, 2019)."""
+
+    depth = 20
+
+    def __init__(self, encoder: CrossEncoder) -> None:
+        self._encoder = encoder
+
+    def rerank(self, question: str, passages: Sequence[Passage]) -> list[Passage]:
+        looked_at = passages[: self.depth]
+        texts = ["\n".join((*passage.chunk.headings, passage.chunk.text)) for passage in looked_at]
+        scores = self._encoder.score(question, texts) if texts else []
+        order = sorted(range(len(looked_at)), key=lambda number: (-scores[number], number))
+        best = [
+            replace(looked_at[number], score=scores[number], ranks={**looked_at[number].ranks, "cross-encoder": rank})
+            for rank, number in enumerate(order, start=1)
         ]
         return [*best, *passages[self.depth :]]

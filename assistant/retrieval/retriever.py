@@ -46,7 +46,7 @@ class Retriever:
                 found.append([])
             elif self._stages == "reranked":
                 passages = self._search(queries, vectors, max(count, self._reranker.depth), only)
-                found.append(self._reranker.rerank(vectors[queries[0]], passages)[:count])
+                found.append(self._reranker.rerank(queries[0], passages)[:count])
             else:
                 found.append(self._search(queries, vectors, count, only))
         return found

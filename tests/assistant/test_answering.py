@@ -183,7 +183,7 @@ def test_the_same_question_gets_the_same_answer(debate: Assistant) -> None:
 def test_the_json_is_the_contract(debate: Assistant) -> None:
     told = json.loads(json.dumps(answer_as_json(answer(debate, "How many Vietnamese troops were in Laos in the late 1970s?"))))
     assert list(told) == [
-        "question", "standalone_question", "short", "abstained", "reason", "confidence", "sentences", "citations", "passages",
+        "question", "standalone_question", "short", "abstained", "reason", "confidence", "signals", "sentences", "citations", "passages",
         "generator", "seconds",
     ]  # fmt: skip
     assert [set(each) for each in told["sentences"]] == [{"text", "support", "citations"}] * len(told["sentences"])

@@ -23,18 +23,16 @@ def test_re_ranking_raises_the_passage_whose_one_sentence_answers(embedder: Loca
         passage(2, filler + "The river treaty was signed in Basel."),
         passage(3, filler + "The mill stands by a river."),
     ]
-    (question,) = embedder.embed(["Where was the river treaty signed?"])
-    ranked = SentenceReranker(embedder).rerank(question, passages)
+    ranked = SentenceReranker(embedder).rerank("Where was the river treaty signed?", passages)
     assert ranked[0].chunk.id == "d#2" and ranked[0].ranks == {"dense": 2, "sentences": 1}
     assert [each.score for each in ranked] == sorted((each.score for each in ranked), reverse=True)
 
 
 def test_re_ranking_keeps_the_order_below_its_depth_and_bears_none_at_all(embedder: LocalEmbedder) -> None:
     many = [passage(number, f"Sentence number {number}.") for number in range(1, 36)]
-    (question,) = embedder.embed(["Which number?"])
-    ranked = SentenceReranker(embedder).rerank(question, many)
+    ranked = SentenceReranker(embedder).rerank("Which number?", many)
     assert ranked[20:] == many[20:] and {each.chunk.id for each in ranked} == {each.chunk.id for each in many}
-    assert SentenceReranker(embedder).rerank(question, []) == []
+    assert SentenceReranker(embedder).rerank("Which number?", []) == []
 
 
 def test_remembered_vectors_are_those_of_the_model_and_the_oldest_go_first(embedder: LocalEmbedder) -> None:
