@@ -81,7 +81,7 @@ def quote(chosen: Sequence[Evidence], passages: Sequence[Passage], documents: Se
     sentences, citations = [], []
     for marker, evidence in enumerate(chosen, start=1):
         document = documents[evidence.passage]
-        citation = cite(marker, document, evidence.start, evidence.end, passages[evidence.passage].chunk.voice)
+        citation = cite(marker, document, evidence.start, evidence.end, evidence.voice)
         sentences.append(
             Sentence(
                 text=" ".join(citation.quote.split()),
@@ -115,8 +115,8 @@ def _choose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
             chosen.append(number)
     picked = [reading.evidence[number] for number in chosen]
     if len(reading.asked_speakers) > 1:
-        for speaker in sorted(reading.asked_speakers - {passages[each.passage].chunk.voice.speaker for each in picked}):
-            heard = (each for each in reading.evidence if passages[each.passage].chunk.voice.speaker == speaker)
+        for speaker in sorted(reading.asked_speakers - {each.voice.speaker for each in picked}):
+            heard = (each for each in reading.evidence if each.voice.speaker == speaker)
             picked.extend(each for each in [next(heard, None)] if each is not None and each.score >= best.score * _HEARD)
     return _in_reading_order(_with_announced(picked, reading), documents)
 

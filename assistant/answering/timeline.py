@@ -10,7 +10,7 @@ from assistant.answering.answers import Citation
 from assistant.answering.citations import cite
 from index.documents import Document
 from index.sentences import sentence_spans
-from index.voices import voice_at
+from index.voices import voice_of_sentence
 
 _MONTHS = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"
@@ -90,4 +90,4 @@ def _of(document: Document, spans: Iterable[tuple[int, int]]) -> Iterator[Statem
             if date is None or start in seen or end <= locator.start + locator.heading:
                 continue
             seen.add(start)
-            yield Statement(date, cite(0, document, start, end, voice_at(document, locator)))
+            yield Statement(date, cite(0, document, start, end, voice_of_sentence(document, start, end)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from assistant.retrieval.passages import Passage
-from index.documents import Document
+from index.documents import Document, Voice
 
 GAPS = "gaps"
 """Kind of a document that lists what the sources do not say."""
@@ -22,6 +22,8 @@ class Evidence:
     start: int
     end: int
     text: str
+    voice: Voice
+    """Who says it."""
     score: float
     """How well it answers; higher is better, comparable within one question only."""
 

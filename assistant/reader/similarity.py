@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from assistant.reader.readings import GAPS, Asked, Evidence, Reading
 from assistant.retrieval.passages import Passage
 from index.documents import Document
 from index.embedders import Embedder
 from index.lexical import analyse
-from index.sentences import sentence_spans
 from index.store import ChunkStore
+from index.voices import sentences_with_voices
 
 # What a sentence's score is made of; each part lies between 0 and 1.
 _SENTENCE_COSINE = 0.5
@@ -68,19 +68,20 @@ class SimilarityReader:
     def read(self, asked: Asked, passages: Sequence[Passage], documents: Sequence[Document]) -> Reading:
         question, standalone = asked.question, asked.standalone
         found = [
-            (position, start, end)
+            (position, start, end, voice)
             for position, (passage, document) in enumerate(zip(passages, documents, strict=True))
-            for start, end in sentence_spans(document.text, passage.chunk.start, passage.chunk.end)
+            for start, end, voice in sentences_with_voices(document, passage.chunk.start, passage.chunk.end)
         ]
         if not found:
             return Reading((), 0.0, ())
-        texts = [documents[position].text[start:end] for position, start, end in found]
+        texts = [documents[position].text[start:end] for position, start, end, _ in found]
         said = self._embedder.embed(texts)
         wanted = self._embedder.embed(list(dict.fromkeys((standalone, question))))
         cosines = (said @ wanted.T).mean(axis=1)
         weights = self._store.term_weights(standalone)
         own_weights = {term: weights[term] for term in analyse(question) if term in weights} or weights
-        speakers = _asked_speakers(question, passages) or _asked_speakers(standalone, passages)
+        heard = {voice.speaker for *_, voice in found}
+        speakers = _asked_speakers(question, heard) or _asked_speakers(standalone, heard)
         called = {speaker for speaker in speakers if _is_called_to_speak(speaker, question)}
         places = [
             set(analyse(" ".join((document.title, *passage.chunk.headings))))
@@ -90,7 +91,7 @@ class SimilarityReader:
         near = [passage.cosine for passage in passages if passage.cosine is not None]
         floor = min(near, default=0.0)
         scores = []
-        for number, (position, _, _) in enumerate(found):
+        for number, (position, _, _, voice) in enumerate(found):
             passage, kind = passages[position], documents[position].kind
             terms = set(analyse(texts[number]))
             placed = terms | places[position]
@@ -100,8 +101,8 @@ class SimilarityReader:
                 + _WORDS * _share(own_weights, terms)
                 + _PLACED_WORDS * (_share(own_weights, placed) + _share(weights, placed)) / 2
                 + _PASSAGE_RANK * (passage.score / passages[0].score + 1 / (1 + position))
-                + _ASKED_VOICE * (passage.chunk.voice.speaker in speakers)
-                + _ASKED_TO_SPEAK * (passage.chunk.voice.speaker in called)
+                + _ASKED_VOICE * (voice.speaker in speakers)
+                + _ASKED_TO_SPEAK * (voice.speaker in called)
                 + _ASKED_KIND_OF_ANSWER * _holds_what_is_asked(question, texts[number])
                 - _SECOND_HAND * (kind in _SECOND_HAND_KINDS)
                 - _GAP * (kind == GAPS)
@@ -113,9 +114,7 @@ class SimilarityReader:
         a, b, c = _CONFIDENCE
         nearest_sentence = float((said @ wanted.T).max())
         return Reading(
-            evidence=tuple(
-                Evidence(found[number][0], found[number][1], found[number][2], texts[number], scores[number]) for number in order
-            ),
+            evidence=tuple(Evidence(*found[number][:3], texts[number], found[number][3], scores[number]) for number in order),
             confidence=_logistic(a + b * max(near, default=nearest_sentence) + c * nearest_sentence),
             overlaps=tuple(tuple(float(alike[left, right]) for right in order) for left in order),
             asked_speakers=frozenset(speakers),
@@ -133,14 +132,10 @@ def _holds_what_is_asked(question: str, text: str) -> bool:
     return any(asks.search(question) and holds.search(text) for asks, holds in _EXPECTED)
 
 
-def _asked_speakers(question: str, passages: Sequence[Passage]) -> set[str]:
-    """Speakers among the passages whose name, or its last part, stands in these words."""
+def _asked_speakers(question: str, heard: Iterable[str]) -> set[str]:
+    """Those of the speakers whose name, or its last part, stands in these words."""
     words = set(re.findall(r"\w+", question))
-    return {
-        passage.chunk.voice.speaker
-        for passage in passages
-        if passage.chunk.voice.speaker in question or _family_name(passage.chunk.voice.speaker) in words
-    }
+    return {speaker for speaker in heard if speaker in question or _family_name(speaker) in words}
 
 
 def _family_name(speaker: str) -> str:
