@@ -16,7 +16,7 @@ from assistant.reader.similarity import SimilarityReader
 from assistant.reader.trained import RelevanceReranker, RememberedReadings, TrainedReader, bundled_fit
 from assistant.retrieval.passages import Passage
 from assistant.retrieval.rerankers import CrossEncoderReranker, Reranker, SentenceReranker
-from assistant.retrieval.retriever import Retriever
+from assistant.retrieval.retriever import Retriever, Wordings, plain
 from assistant.settings import NO_READER, READER, Settings
 from index.build import Plan, Progress, Report, build, compare, corpus_sources, known_failures
 from index.cross_encoders import CrossEncoder
@@ -62,12 +62,12 @@ class Assistant:
         """What a person should know of how questions are embedded; known once the model is loaded."""
         return self._embedder.notice
 
-    def wordings(self, question: str, history: Sequence[Turn]) -> tuple[str, ...]:
+    def wordings(self, question: str, history: Sequence[Turn]) -> Wordings:
         """What is searched for when this is asked after these turns."""
         return wordings(question, history) if self._settings.followups == "rules" else as_asked(question, history)
 
-    def search(self, questions: Sequence[Sequence[str]], count: int) -> list[list[Passage]]:
-        """For each question, in one or more wordings, the `count` best passages; the embedding is batched."""
+    def search(self, questions: Sequence[Wordings], count: int) -> list[list[Passage]]:
+        """For each question the `count` best passages; the embedding is batched."""
         return self._retriever.search_many(questions, count)
 
     def converse(
@@ -94,7 +94,7 @@ class Assistant:
             keys = self.store.ledger.keys_of(only) if only else self.store.ledger.chunk_keys()
             chunks = list(self.store.get(keys).values())
         else:
-            chunks = [passage.chunk for passage in self._retriever.search([check_question(question)], _FOUND, only=only)]
+            chunks = [passage.chunk for passage in self._retriever.search(plain(check_question(question)), _FOUND, only=only)]
         parts: dict[str, list[tuple[int, int]]] = {}
         for chunk in sorted(chunks, key=lambda chunk: (chunk.document_id, chunk.start)):
             parts.setdefault(chunk.document_id, []).append((chunk.start, chunk.end))

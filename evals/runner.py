@@ -14,6 +14,7 @@ from assistant.answering.followups import wordings
 from assistant.assembly import Assistant
 from assistant.reader.articles import is_kept_out
 from assistant.retrieval.passages import Passage
+from assistant.retrieval.retriever import Wordings, plain
 from evals.cases import GoldCase, Suite
 from evals.records import Mode, Result
 from evals.scoring import Scores, score_answer, score_documents, score_evidence, score_failure
@@ -63,7 +64,8 @@ def _retrieve(suite: Suite, assistant: Assistant, batch: Sequence[GoldCase]) -> 
     """For each case the measures of its retrieval, and the passages. Every wording of the batch is embedded at once."""
     asked = [_askable(case.question) for case in batch]
     searched = [
-        assistant.wordings(question, case.history) if question else () for question, case in zip(asked, batch, strict=True)
+        assistant.wordings(question, case.history) if question else Wordings("", ())
+        for question, case in zip(asked, batch, strict=True)
     ]
     variants = [_variants(suite, case, question) for case, question in zip(batch, asked, strict=True)]
     wanted = list(dict.fromkeys([*searched, *(wording for each in variants for wording in each.values())]))
@@ -92,14 +94,14 @@ def _complaint(question: str) -> str | None:
     return None
 
 
-def _variants(suite: Suite, case: GoldCase, question: str) -> dict[str, tuple[str, ...]]:
+def _variants(suite: Suite, case: GoldCase, question: str) -> dict[str, Wordings]:
     """The wordings of a follow-up to be compared, whatever the settings. Where people reworded some questions, only those
     are compared, so that the figures are of the same questions.
     """
     if not (case.history and question) or (case.rewrite is None and any(each.rewrite for each in suite.cases)):
         return {}
-    human = {"human rewrite": (case.rewrite,)} if case.rewrite else {}
-    return {"last turn": (question,), "our rewrite": wordings(question, case.history), **human}
+    human = {"human rewrite": plain(case.rewrite)} if case.rewrite else {}
+    return {"last turn": plain(question), "our rewrite": wordings(question, case.history), **human}
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------------

@@ -55,12 +55,12 @@ class Conversation:
         """
         question = check_question(question)
         started = time.perf_counter()
-        queries = self._rewrite(question, self._turns)
-        standalone = queries[0]
+        wordings = self._rewrite(question, self._turns)
+        standalone = wordings.standalone
         if standalone != question:
             yield Rewritten(standalone)
         rewritten = time.perf_counter()
-        passages = self._retriever.search(queries, self._passages, only=self._only)
+        passages = self._retriever.search(wordings, self._passages, only=self._only)
         documents = {name: self.store.document(name) for name in {each.chunk.document_id for each in passages}}
         sources = [documents[each.chunk.document_id] for each in passages]
         # A document that changed between search and reading no longer holds the chunk's words at their place.
@@ -73,7 +73,7 @@ class Conversation:
         retrieved = time.perf_counter()
         yield Found(tuple(passages))
         reading = self._reader.read(
-            Asked(question, standalone, self._last_answer() if len(queries) > 1 else ""), passages, sources
+            Asked(question, standalone, self._last_answer() if standalone != question else ""), passages, sources
         )
         composed = self._generator.compose(reading, passages, sources, threshold=self._threshold)
         finished = time.perf_counter()

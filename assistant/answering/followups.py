@@ -6,14 +6,16 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
+from assistant.retrieval.retriever import Wordings, plain
+
 
 class Turn(NamedTuple):
     role: Literal["user", "assistant"]
     content: str
 
 
-Rewrite = Callable[[str, Sequence[Turn]], tuple[str, ...]]
-"""(question, turns before it) -> what to search for; the first wording is the question as it stands alone."""
+Rewrite = Callable[[str, Sequence[Turn]], Wordings]
+"""(question, turns before it) -> the question as it stands alone, and what to search for."""
 
 _PRONOUN = re.compile(r"\b(it|they|them|he|him|she)\b", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"\b(its|itself|their|theirs|his|her|hers)\b", re.IGNORECASE)
@@ -33,6 +35,7 @@ _NOT_NAMES = frozenset(
 _MONTHS = frozenset("january february march april may june july august september october november december".split())
 _SHORTEST_STANDALONE = 2
 _MOST_NAMES = 3
+_QUESTIONS_BESIDE = 2
 _ANSWER_CHARACTERS = 400
 
 
@@ -55,18 +58,27 @@ def stand_alone(question: str, history: Sequence[Turn]) -> str:
     return f"{question} ({'; '.join([*names[:_MOST_NAMES], *earlier])})"
 
 
-def wordings(question: str, history: Sequence[Turn]) -> tuple[str, ...]:
-    """What to search for: the question as it stands alone and, for a follow-up, the question beside the last answer."""
+def wordings(question: str, history: Sequence[Turn]) -> Wordings:
+    """Within a conversation the question is searched for as it is, completed, and beside the last answer. What shows that it
+    leans on something weighs most completed. Any other weighs most by itself, so that one that changes the subject is found,
+    and is searched for beside the questions before it too: many lean without showing it ("What items should I keep?").
+    """
     standalone = stand_alone(question, history)
-    answers = [turn.content for turn in history if turn.role == "assistant"]
-    if standalone == question or not answers:
-        return (standalone,)
-    return (standalone, f"{question} {answers[-1][:_ANSWER_CHARACTERS]}")
+    asked = [turn.content.strip() for turn in history if turn.role == "user" and turn.content.strip()]
+    answers = [turn.content.strip() for turn in history if turn.role == "assistant" and turn.content.strip()]
+    searched = [question]
+    if standalone != question:
+        searched.insert(0, standalone)
+    elif asked:
+        searched.append(f"{question} ({'; '.join(reversed(asked[-_QUESTIONS_BESIDE:]))})")
+    if answers:
+        searched.append(f"{question} {answers[-1][:_ANSWER_CHARACTERS]}")
+    return Wordings(standalone, tuple(searched))
 
 
-def as_asked(question: str, history: Sequence[Turn]) -> tuple[str, ...]:
+def as_asked(question: str, history: Sequence[Turn]) -> Wordings:
     """The question alone, whatever came before: what rewriting is compared with."""
-    return (question,)
+    return plain(question)
 
 
 def _leans(question: str) -> bool:

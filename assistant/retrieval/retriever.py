@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,20 @@ Stages = Literal["words", "dense", "fused", "reranked"]
 _DEPTH = 50
 
 
+class Wordings(NamedTuple):
+    """A question, and what is searched for it."""
+
+    standalone: str
+    """As it stands alone: what passages are read for."""
+    searched: tuple[str, ...]
+    """What is searched for and fused; the first weighs most. Nothing is found for none."""
+
+
+def plain(question: str) -> Wordings:
+    """A question that is searched for as it is."""
+    return Wordings(question, (question,))
+
+
 class Retriever:
     """stages: word search alone, dense search alone, both fused, or both fused and re-ranked."""
 
@@ -30,23 +44,23 @@ class Retriever:
         self._reranker = reranker
         self._stages = stages
 
-    def search(self, queries: Sequence[str], count: int, *, only: Filter | None = None) -> list[Passage]:
-        """The `count` best passages for a question in one or more wordings; the first wording weighs most."""
-        return self.search_many([queries], count, only=only)[0]
+    def search(self, question: Wordings, count: int, *, only: Filter | None = None) -> list[Passage]:
+        """The `count` best passages."""
+        return self.search_many([question], count, only=only)[0]
 
-    def search_many(self, questions: Sequence[Sequence[str]], count: int, *, only: Filter | None = None) -> list[list[Passage]]:
-        """For each question (its wordings) what `search` gives. All wordings are embedded at once, which is faster."""
-        wordings = list(dict.fromkeys(query for queries in questions for query in queries))
+    def search_many(self, questions: Sequence[Wordings], count: int, *, only: Filter | None = None) -> list[list[Passage]]:
+        """For each question what `search` gives. All wordings are embedded at once, which is faster."""
+        wordings = list(dict.fromkeys(query for question in questions for query in question.searched))
         embedded = self._embedder.embed(wordings) if self._stages != "words" else ()
         vectors = dict(zip(wordings, embedded, strict=True)) if len(embedded) else {}
         found: list[list[Passage]] = []
-        for queries in questions:
-            queries = list(dict.fromkeys(queries))
+        for standalone, searched in questions:
+            queries = list(dict.fromkeys(searched))
             if not queries:
                 found.append([])
             elif self._stages == "reranked":
                 passages = self._search(queries, vectors, max(count, self._reranker.depth), only)
-                found.append(self._reranker.rerank(queries[0], passages)[:count])
+                found.append(self._reranker.rerank(standalone, passages)[:count])
             else:
                 found.append(self._search(queries, vectors, count, only))
         return found

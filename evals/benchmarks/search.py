@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.retrieval.rerankers import SentenceReranker
-from assistant.retrieval.retriever import Retriever
+from assistant.retrieval.retriever import Retriever, plain
 from index.chunks import Chunk, embedding_key
 from index.documents import Document, Locator, Voice
 from index.embedders import LocalEmbedder
@@ -174,7 +174,7 @@ def search(folder: Path) -> dict[str, float]:
         dense = time.perf_counter()
         store.lexical(text, 50)
         words = time.perf_counter()
-        retriever.search([text], 10)
+        retriever.search(plain(text), 10)
         fused = time.perf_counter()
         right += len({hit.key for hit in hits[:10]} & set(nearest))
         if number >= 20:

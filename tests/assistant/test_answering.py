@@ -91,11 +91,19 @@ def test_a_question_that_leans_is_completed(question: str) -> None:
     ],
 )
 def test_a_question_that_stands_alone_stays_as_it_is(question: str) -> None:
-    assert wordings(question, LAST) == (question,)
+    assert stand_alone(question, LAST) == question
 
 
 def test_without_a_conversation_nothing_is_completed() -> None:
     assert stand_alone("And where?", []) == "And where?"
+    assert wordings("And where?", []) == ("And where?", ("And where?",))
+
+
+def test_within_a_conversation_a_question_is_searched_for_beside_what_came_before() -> None:
+    question = "How many engineers inspect the dams?"
+    standalone, searched = wordings(question, LAST)
+    assert standalone == question == searched[0]
+    assert [turn.content in searched[number] for number, turn in enumerate(LAST, start=1)] == [True, True]
 
 
 def test_a_chain_of_follow_ups_reaches_back_to_the_question_that_stood_alone() -> None:
