@@ -34,7 +34,9 @@ from index.models import find_model
 from index.sentences import sentence_spans
 
 _BLOCK = 512
+_LENGTHS = 16
 _FORBIDDEN = -1e9
+_STEPS_APART = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +126,9 @@ def _longest(group: Sequence[Labelled]) -> int:
 
 
 def tensors(pairs: Sequence[Pair], device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """(ids, types, mask), each of shape (pairs, tokens of the longest)."""
-    longest = max(len(pair.ids) for pair in pairs)
+    """(ids, types, mask), each of shape (pairs, tokens of the longest, padded)."""
+    # To a multiple, so that the processor's kernels are made, and kept, for few shapes.
+    longest = -(-max(len(pair.ids) for pair in pairs) // _LENGTHS) * _LENGTHS
     rows = [
         ([*each, *[0] * (longest - len(each))] for each in values)
         for values in ((pair.ids for pair in pairs), (pair.types for pair in pairs), ([1] * len(pair.ids) for pair in pairs))
@@ -189,6 +192,8 @@ class Run:
         rate = self.plan.rate * min(part / self.plan.warm_up, (1 - part) / (1 - self.plan.warm_up))
         for group in self.optimizer.param_groups:
             group["lr"] = max(rate, 1e-7)
+        # By the step, so that a run that was stopped goes on as if it had not been.
+        torch.manual_seed(self.plan.seed * _STEPS_APART + self.step)
         found = losses(self.network, batch, self.plan, self.device)
         total = torch.stack(list(found.values())).sum()
         if not math.isfinite(float(total.detach())):
