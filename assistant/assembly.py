@@ -10,10 +10,8 @@ from typing import Literal
 from assistant.answering.conversation import Conversation, check_question
 from assistant.answering.followups import Turn, as_asked, wordings
 from assistant.answering.generators import GENERATORS
-from assistant.reader.model import ReaderModel
 from assistant.reader.readings import Reader
 from assistant.reader.similarity import SimilarityReader
-from assistant.reader.trained import RelevanceReranker, RememberedReadings, TrainedReader, bundled_fit
 from assistant.retrieval.passages import Passage
 from assistant.retrieval.rerankers import CrossEncoderReranker, Reranker, SentenceReranker
 from assistant.retrieval.retriever import Retriever, Wordings, plain
@@ -22,7 +20,7 @@ from index.build import Plan, Progress, Report, build, compare, corpus_sources, 
 from index.cross_encoders import CrossEncoder
 from index.documents import Document
 from index.embedders import Embedder, RememberingEmbedder, default_exports, embedder_for
-from index.errors import CorpusError, QuestionError, StoreMissing, StoreOutdated
+from index.errors import CorpusError, QuestionError, SettingsError, StoreMissing, StoreOutdated
 from index.filters import Filter
 from index.store import LocalStore
 from index.writing import upgrade
@@ -129,7 +127,15 @@ def _reading(settings: Settings, embedder: Embedder, store: LocalStore) -> tuple
     if settings.reader == NO_READER:
         return SentenceReranker(remembering), similarity
     if settings.reader != READER:
+        if settings.retrieval != "reranked":
+            raise SettingsError(
+                f"reader = {settings.reader} ranks passages, but retrieval = {settings.retrieval} ranks none; "
+                "set retrieval = reranked as well."
+            )
         return CrossEncoderReranker(CrossEncoder(Path(settings.reader).expanduser())), similarity
+    from assistant.reader.model import ReaderModel
+    from assistant.reader.trained import RelevanceReranker, RememberedReadings, TrainedReader, bundled_fit
+
     exports = settings.for_index().exports or default_exports()
     readings = RememberedReadings(lambda: ReaderModel(exports), store)
     fit = bundled_fit()

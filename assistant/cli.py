@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -125,12 +124,14 @@ def ask(
     from assistant.answering.conversation import check_question
     from assistant.answering.printed import print_answer
     from assistant.opening import open_assistant, tell_drift
-    from index.filters import Filter
+    from index.filters import Filter, check_date
 
     question = check_question(sys.stdin.read() if question == "-" else question)
     turns = _history(history)
     assistant = open_assistant(settings, embedder=embedder)
-    only = Filter(tuple(source or ()), tuple(voice or ()), tuple(kind or ()), _date(since, "--since"), _date(until, "--until"))
+    only = Filter(
+        tuple(source or ()), tuple(voice or ()), tuple(kind or ()), check_date(since, "--since"), check_date(until, "--until")
+    )
     assistant.warm()
     tell_drift(assistant)
     assistant.check_filter(only)
@@ -248,14 +249,6 @@ def _settings(context: typer.Context, corpus: Path | None, store: Path | None) -
 
 
 register_maps(app, _settings)
-
-
-def _date(told: str | None, option: str) -> str | None:
-    from index.errors import QuestionError
-
-    if told is not None and not re.fullmatch(r"\d{4}(-\d{2}(-\d{2})?)?", told):
-        raise QuestionError(f"{option} {told} is no date; write 2021, 2021-06 or 2021-06-30.")
-    return told
 
 
 def _history(path: Path | None) -> list[Any]:

@@ -103,17 +103,20 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
         """
         from assistant.answering.timeline import statements
         from assistant.opening import open_assistant, tell_drift
-        from index.filters import Filter
+        from index.filters import Filter, check_date
 
+        first, last = check_date(begin, "--from"), check_date(end, "--to")
         assistant = open_assistant(settings_of(context, corpus, store))
         tell_drift(assistant)
         only = Filter(documents=tuple(source or ()), voices=tuple(voice or ()))
         assistant.check_filter(only)
         found = statements(assistant.spans(question, only=only))
+        # Of a date that is known less exactly than it is asked for, the part that is known counts.
         shown = [
             each
             for each in found
-            if (begin is None or each.date.iso >= begin) and (end is None or each.date.iso[: len(end)] <= end)
+            if (first is None or first[: len(each.date.iso)] <= each.date.iso)
+            and (last is None or each.date.iso[: len(last)] <= last)
         ]
         _print_timeline(shown, as_json=as_json, markdown=markdown)
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from index.errors import QuestionError
+
 _BRACKETS = re.compile(r"\s*\([^()]*\)\s*$")
+_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
+
+
+def check_date(told: str | None, option: str) -> str | None:
+    """The same. Raises QuestionError, naming the option, for what is no ISO date, possibly only a year or a month."""
+    if told is not None and not _DATE.fullmatch(told):
+        raise QuestionError(f"{option} {told} is no date; write 2021, 2021-06 or 2021-06-30.")
+    return told
 
 
 @dataclass(frozen=True, slots=True)

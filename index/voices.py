@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import dropwhile
 
 from index.documents import TRANSCRIPT, Document, Locator, Voice
 from index.sentences import sentence_spans
@@ -59,6 +60,10 @@ _ACCORDING = re.compile(
 )
 _TRAILING = re.compile(rf"[”\"],?\s+(?:(?:{_SAYS})\s+{_WHO}|{_OTHER_WHO}{_ADVERBS}\s+(?:{_SAYS}))")
 _GOES_ON = re.compile(r"(?:He|She|They|His|Her|Their|Moreover|Furthermore|Secondly|Thirdly|Finally)\b")
+_FORENAMES = re.compile(rf"\b(?:{_WORD}\s+){{1,3}}\Z")
+_LONGEST_FORENAMES = 60
+# Characters: no paragraph of prose is longer, and there are texts without any paragraph.
+_LONGEST_LOOK_BACK = 2_000
 _NO_NAMES = frozenset(
     "This That These Those He She They It We I You In On At But And Or So If When While As For From Some Many Most Others "
     "Critics What Which Who Whether Why How There Here Then However Yet One Both Neither Either".split()
@@ -75,7 +80,8 @@ def sentences_with_voices(document: Document, start: int, end: int) -> Iterator[
     text = document.text
     # What stands before in the paragraph may have begun a voice that lasts.
     place = document.locator_at(start)
-    begin = min(start, max(text.rfind("\n\n", 0, start) + 1, place.start + place.heading))
+    paragraph = text.rfind("\n\n", max(0, start - _LONGEST_LOOK_BACK), start)
+    begin = min(start, max(paragraph + 1, place.start + place.heading, start - _LONGEST_LOOK_BACK))
     voice: Voice | None = None
     before = begin
     for first, last in (*sentence_spans(text, begin, start), *sentence_spans(text, start, end)):
@@ -90,13 +96,6 @@ def sentences_with_voices(document: Document, start: int, end: int) -> Iterator[
         before = last
         if first >= start:
             yield first, last, voice
-
-
-def voice_of_sentence(document: Document, start: int, end: int) -> Voice:
-    """Who says the sentence `document.text[start:end]`."""
-    for _, _, voice in sentences_with_voices(document, start, end):
-        return voice
-    return voice_at(document, document.locator_at(start))
 
 
 def _reported(sentence: str, house: Voice, text: str) -> Voice | None:
@@ -119,10 +118,23 @@ def _speaker(match: re.Match[str] | None, text: str) -> str | None:
     if not words or words[0] in _NO_NAMES:
         return None
     if len(words) == 1:
-        longer = re.findall(rf"\b(?:{_WORD}\s+){{1,3}}{re.escape(name)}\b", text)
-        whole = [each for each in longer if each.split()[0] not in _NO_NAMES]
+        whole = list(_whole_names(name, text))
         return max(whole, key=whole.count) if whole else name
     return name
+
+
+def _whole_names(name: str, text: str) -> Iterator[str]:
+    """The names in the text that end in this one: "Ngo Di Lan" for "Lan"."""
+    # Found as it is written first: a pattern that looks for names in all of a long text takes a second.
+    end = text.find(name)
+    while end >= 0:
+        begin = max(0, end - _LONGEST_FORENAMES)
+        match = _FORENAMES.search(text[begin:end]) if not text[end + len(name) : end + len(name) + 1].isalnum() else None
+        # "When Ngo Di Lan": the first of them is no name.
+        forenames = list(dropwhile(_NO_NAMES.__contains__, match[0].split())) if match else []
+        if forenames:
+            yield " ".join([*forenames, name])
+        end = text.find(name, end + len(name))
 
 
 def _same(one: str, other: str) -> bool:

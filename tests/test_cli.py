@@ -262,6 +262,11 @@ def test_filters_keep_to_what_they_allow(command: Command, debate_store: Path) -
     assert "no passage is of that source, voice, kind and date together" in done.stderr
     done = command("ask", "Is it?", "--since", "soon", "--store", debate_store)
     assert "--since soon is no date; write 2021, 2021-06 or 2021-06-30." in done.stderr
+    done = command("timeline", "--from", "1-2-1975", "--store", debate_store)
+    assert "--from 1-2-1975 is no date" in done.stderr
+    shown = command("timeline", "--from", "1975-03-01", "--to", "1975-12", "--json", "--store", debate_store)
+    dates = [each["date"] for each in json.loads(shown.stdout)["statements"]]
+    assert "1975" in dates and all("1975-03" <= date <= "1975-12-31" for date in dates if len(date) > 4)
 
 
 def test_doctor_mends_drift_damage_another_chunking_and_an_older_format(

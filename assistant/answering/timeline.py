@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from assistant.answering.answers import Citation
 from assistant.answering.citations import cite
 from index.documents import Document
-from index.sentences import sentence_spans
-from index.voices import voice_of_sentence
+from index.voices import sentences_with_voices
 
 _MONTHS = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"
@@ -84,10 +83,10 @@ def statements(documents: Iterable[tuple[Document, Iterable[tuple[int, int]]]]) 
 def _of(document: Document, spans: Iterable[tuple[int, int]]) -> Iterator[Statement]:
     seen = set()
     for begin, stop in spans:
-        for start, end in sentence_spans(document.text, begin, stop):
+        for start, end, voice in sentences_with_voices(document, begin, stop):
             locator = document.locator_at(start)
             date = first_date(document.text[start:end])
             if date is None or start in seen or end <= locator.start + locator.heading:
                 continue
             seen.add(start)
-            yield Statement(date, cite(0, document, start, end, voice_of_sentence(document, start, end)))
+            yield Statement(date, cite(0, document, start, end, voice))

@@ -76,7 +76,9 @@ class Retriever:
             suffix = "" if number == 1 else f", wording {number}"
             if self._stages != "words":
                 nearest = self._store.dense(vectors[query], depth, only=only)
-                cosines |= {hit.key: max(hit.score, cosines.get(hit.key, -1.0)) for hit in nearest}
+                if number == 1:
+                    # Of the question itself: what stands beside it would lend it the nearness of what came before.
+                    cosines = {hit.key: hit.score for hit in nearest}
                 rankings[f"dense{suffix}"] = [hit.key for hit in nearest]
             if self._stages != "dense":
                 rankings[f"words{suffix}"] = [hit.key for hit in self._store.lexical(query, depth, only=only)]

@@ -158,6 +158,15 @@ def test_a_follow_up_leans_on_the_turn_before(debate: Assistant) -> None:
     assert "ideological enemy" in spoken(last.answer)
 
 
+def test_an_unanswerable_question_gains_nothing_from_an_answered_one_before_it(debate: Assistant) -> None:
+    conversation = debate.converse()
+    list(conversation.ask("How many Vietnamese troops were in Laos?"))
+    *_, last = conversation.ask("How many people live in Vientiane today?")
+    assert isinstance(last, Finished)
+    assert last.answer.abstained
+    assert last.answer.confidence == pytest.approx(answer(debate, "How many people live in Vientiane today?").confidence, abs=0.1)
+
+
 def test_the_sentences_that_one_announces_come_with_it(debate: Assistant) -> None:
     words = spoken(answer(debate, "In Khang Vu's view, what two things make alliance politics among communist states special?"))
     assert "universal ideology" in words and "civil-military" in words

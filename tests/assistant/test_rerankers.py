@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from assistant.assembly import Assistant
 from assistant.retrieval.passages import Passage
 from assistant.retrieval.rerankers import CrossEncoderReranker, SentenceReranker
+from assistant.settings import Settings
 from index.chunks import Chunk
 from index.cross_encoders import CrossEncoder
 from index.documents import Voice
 from index.embedders import LocalEmbedder, RememberingEmbedder, Vectors
-from index.errors import ModelError
+from index.errors import ModelError, SettingsError
 from index.models import find_model
 
 
@@ -78,6 +80,11 @@ def test_a_cross_encoder_of_ones_own_ranks_by_its_scores(cross_encoder: Path) ->
     assert [each.score for each in ranked] == pytest.approx(sorted(scores, reverse=True), abs=1e-5)
     assert [each.ranks["cross-encoder"] for each in ranked] == [1, 2, 3]
     assert CrossEncoderReranker(encoder).rerank("Where?", []) == []
+
+
+def test_a_cross_encoder_that_would_rank_nothing_is_refused(debate_store: Path, cross_encoder: Path) -> None:
+    with pytest.raises(SettingsError, match="set retrieval = reranked"):
+        Assistant(Settings(store=debate_store, reader=str(cross_encoder), retrieval="fused"))
 
 
 def test_what_is_no_cross_encoder_is_told(tmp_path: Path) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import pytest
 
 from index.documents import TRANSCRIPT, Document, Locator, Voice
-from index.sentences import sentence_spans
-from index.voices import voice_of_sentence
+from index.voices import sentences_with_voices
 
 HOUSE = "Ada Moreno"
 
 
 def voices(text: str, **told: str) -> list[str]:
     document = Document("x", "X", text, "0", (Locator(0, len(text), "¶1"),), authors=(HOUSE,), **told)  # type: ignore[arg-type]
-    return [str(voice_of_sentence(document, start, end)) for start, end in sentence_spans(text, 0, len(text))]
+    return spoken(document)
+
+
+def spoken(document: Document) -> list[str]:
+    return [str(voice) for _, _, voice in sentences_with_voices(document, 0, len(document.text))]
 
 
 @pytest.mark.parametrize(
@@ -67,5 +70,14 @@ def test_a_report_within_a_report_names_both() -> None:
 def test_what_the_document_marks_itself_counts() -> None:
     text = "Lan argues that power matters."
     marked = Document("x", "X", text, "0", (Locator(0, len(text), "¶1", (), Voice("Keller", "Moreno")),), authors=(HOUSE,))
-    assert str(voice_of_sentence(marked, 0, len(text))) == "Keller, as reported by Moreno"
+    assert spoken(marked) == ["Keller, as reported by Moreno"]
     assert voices(text, kind=TRANSCRIPT) == [HOUSE]
+
+
+def test_a_voice_begun_before_the_part_lasts_into_it_and_only_within_its_paragraph() -> None:
+    text = "Lan argues that power matters. He adds that small states hedge.\n\nHe is old."
+    document = Document("x", "X", text, "0", (Locator(0, len(text), "¶1"),), authors=(HOUSE,))
+    (part,) = sentences_with_voices(document, text.index("He adds"), text.index("\n\n"))
+    assert str(part[2]) == f"Lan, as reported by {HOUSE}"
+    (other,) = sentences_with_voices(document, text.index("He is"), len(text))
+    assert str(other[2]) == HOUSE
