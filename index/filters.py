@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from index.errors import QuestionError
+from index.speakers import family_name, plain_name
 
-_BRACKETS = re.compile(r"\s*\([^()]*\)\s*$")
 _DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
 
 
@@ -34,8 +34,8 @@ class Filter:
     """ISO date, included."""
 
     def allows_voice(self, speaker: str) -> bool:
-        told = _BRACKETS.sub("", speaker).casefold()
-        return any(voice.casefold().strip() in (speaker.casefold(), told, told.rpartition(" ")[2]) for voice in self.voices)
+        names = {name.casefold() for name in (speaker, plain_name(speaker), family_name(speaker))}
+        return any(voice.casefold().strip() in names for voice in self.voices)
 
     def __bool__(self) -> bool:
         return bool(self.documents or self.voices or self.kinds or self.since or self.until)

@@ -21,6 +21,7 @@ from index.documents import Document
 from index.errors import StoreError, StoreMismatch, StoreMissing
 from index.filters import Filter
 from index.ledger import DocumentRow, Entry, Ledger
+from index.speakers import Speakers
 
 if TYPE_CHECKING:
     from index.lexical import WordIndex
@@ -66,6 +67,9 @@ class ChunkStore(Protocol):
 
     def documents(self) -> list[DocumentRow]: ...
 
+    def speakers(self) -> Speakers:
+        """Everyone who speaks in the chunks."""
+
 
 class LocalStore:
     """SQLite ledger + FAISS + tantivy in one folder.
@@ -84,6 +88,7 @@ class LocalStore:
         self._words: WordIndex | None = None
         self._documents: dict[str, tuple[int, Document]] = {}
         self._allowed: tuple[tuple[int, Filter], NDArray[np.int64]] | None = None
+        self._speakers: tuple[int, Speakers] | None = None
         self._built = self._built_with()
         if not writable and self._built[0] is None:
             self.ledger.close()
@@ -199,6 +204,13 @@ class LocalStore:
 
     def documents(self) -> list[DocumentRow]:
         return self.ledger.documents()
+
+    def speakers(self) -> Speakers:
+        version = self.ledger.version
+        with self._lock:
+            if self._speakers is None or self._speakers[0] != version:
+                self._speakers = (version, Speakers(self.ledger.speakers()))
+            return self._speakers[1]
 
     def close(self) -> None:
         with self._lock:

@@ -54,6 +54,8 @@ def compose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
         return Composed((), (), DO_NOT_SAY, True, reason)
     chosen = [gap] if gap is not None else _choose(reading, passages, documents)
     composed = quote(chosen, passages, documents)
+    if gap is None and reading.asks_who_says:
+        return replace(composed, short=str(composed.citations[0].voice))
     if gap is None:
         return replace(composed, short=_short(reading, chosen, documents)) if reading.answers else composed
     return replace(

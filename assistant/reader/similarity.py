@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from assistant.reader.readings import GAPS, Asked, Evidence, Reading
 from assistant.retrieval.passages import Passage
 from index.documents import Document
 from index.embedders import Embedder
 from index.lexical import analyse
+from index.speakers import Speakers, asks_who_says, is_asked_to_speak, matter
 from index.store import ChunkStore
 from index.voices import sentences_with_voices
 
@@ -38,11 +41,6 @@ _TOLD = 0.3
 # confidence = logistic(a + b * best cosine of a passage + c * best cosine of a sentence); docs/evals.md tells the fit.
 _CONFIDENCE = (-6.5, 6.6, 3.7)
 
-_SPEAKS = (
-    "say|answer|reply|respond|argue|claim|think|believe|hold|object|concede|grant|admit|counter|rebut|conclude|define|explain|"
-    "describe|call|mean|report|write|note|see|view|treat|use"
-)
-_BRACKETS = re.compile(r"\s*\([^()]*\)\s*$")
 _MONTH = r"(?:january|february|march|april|may|june|july|august|september|october|november|december)"
 _EXPECTED: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
     (
@@ -76,13 +74,14 @@ class SimilarityReader:
             return Reading((), 0.0, ())
         texts = [documents[position].text[start:end] for position, start, end, _ in found]
         said = self._embedder.embed(texts)
-        wanted = self._embedder.embed(list(dict.fromkeys((standalone, question))))
+        heard = Speakers({voice.speaker for *_, voice in found})
+        speakers = heard.named_in(question) or heard.named_in(standalone)
+        called = {speaker for speaker in speakers if is_asked_to_speak(speaker, question)}
+        about = matter(standalone, speakers)
+        wanted = self._embedder.embed([about] if asks_who_says(question) else list(dict.fromkeys((standalone, question))))
         cosines = (said @ wanted.T).mean(axis=1)
         weights = self._store.term_weights(standalone)
         own_weights = {term: weights[term] for term in analyse(question) if term in weights} or weights
-        heard = {voice.speaker for *_, voice in found}
-        speakers = _asked_speakers(question, heard) or _asked_speakers(standalone, heard)
-        called = {speaker for speaker in speakers if _is_called_to_speak(speaker, question)}
         places = [
             set(analyse(" ".join((document.title, *passage.chunk.headings))))
             for passage, document in zip(passages, documents, strict=True)
@@ -112,12 +111,13 @@ class SimilarityReader:
         order = sorted(range(len(found)), key=lambda number: (-scores[number], number))
         alike = said @ said.T
         a, b, c = _CONFIDENCE
-        nearest_sentence = float((said @ wanted.T).max())
+        nearest_sentence = float((said @ np.vstack([wanted, self._embedder.embed([about])]).T).max())
         return Reading(
             evidence=tuple(Evidence(*found[number][:3], texts[number], found[number][3], scores[number]) for number in order),
             confidence=_logistic(a + b * max(near, default=nearest_sentence) + c * nearest_sentence),
             overlaps=tuple(tuple(float(alike[left, right]) for right in order) for left in order),
             asked_speakers=frozenset(speakers),
+            asks_who_says=asks_who_says(question),
         )
 
 
@@ -130,24 +130,6 @@ def _share(weights: Mapping[str, float], terms: set[str]) -> float:
 def _holds_what_is_asked(question: str, text: str) -> bool:
     """Whether the question asks for a date or a number and the text holds one."""
     return any(asks.search(question) and holds.search(text) for asks, holds in _EXPECTED)
-
-
-def _asked_speakers(question: str, heard: Iterable[str]) -> set[str]:
-    """Those of the speakers whose name, or its last part, stands in these words."""
-    words = set(re.findall(r"\w+", question))
-    return {speaker for speaker in heard if speaker in question or _family_name(speaker) in words}
-
-
-def _family_name(speaker: str) -> str:
-    """The last word, without what transcripts put behind it in brackets ("Jonas Keller (North)")."""
-    return _BRACKETS.sub("", speaker).rpartition(" ")[2]
-
-
-def _is_called_to_speak(speaker: str, question: str) -> bool:
-    """Whether the question asks what this speaker says: "does Vu argue", "did the Post report"."""
-    return bool(
-        re.search(rf"\b(?:do|does|did)\s+(?:\w+\s+){{0,2}}{re.escape(_family_name(speaker))}\s+(?:{_SPEAKS})\b", question)
-    )
 
 
 def _logistic(value: float) -> float:

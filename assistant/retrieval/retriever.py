@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -13,12 +14,16 @@ from assistant.retrieval.passages import Passage
 from assistant.retrieval.rerankers import Reranker
 from index.embedders import Embedder
 from index.filters import Filter
+from index.speakers import matter
 from index.store import ChunkStore
 
 Stages = Literal["words", "dense", "fused", "reranked"]
 
 # How deep each stage looks before fusion.
 _DEPTH = 50
+_MOST_SPEAKERS = 4
+# Weight of what is found in the voices that are asked for, beside what is found in all.
+_ASKED_VOICE = 0.5
 
 
 class Wordings(NamedTuple):
@@ -33,6 +38,16 @@ class Wordings(NamedTuple):
 def plain(question: str) -> Wordings:
     """A question that is searched for as it is."""
     return Wordings(question, (question,))
+
+
+class _Search(NamedTuple):
+    query: str
+    only: Filter | None
+    weight: float
+    suffix: str
+    """Of its rankings' names."""
+    is_near: bool
+    """Whether what it finds is near to the question itself."""
 
 
 class Retriever:
@@ -50,39 +65,51 @@ class Retriever:
 
     def search_many(self, questions: Sequence[Wordings], count: int, *, only: Filter | None = None) -> list[list[Passage]]:
         """For each question what `search` gives. All wordings are embedded at once, which is faster."""
-        wordings = list(dict.fromkeys(query for question in questions for query in question.searched))
-        embedded = self._embedder.embed(wordings) if self._stages != "words" else ()
-        vectors = dict(zip(wordings, embedded, strict=True)) if len(embedded) else {}
+        planned = [self._planned(question, only) for question in questions]
+        queries = list(dict.fromkeys(search.query for searches in planned for search in searches))
+        embedded = self._embedder.embed(queries) if self._stages != "words" else ()
+        vectors = dict(zip(queries, embedded, strict=True)) if len(embedded) else {}
         found: list[list[Passage]] = []
-        for standalone, searched in questions:
-            queries = list(dict.fromkeys(searched))
-            if not queries:
-                found.append([])
-            elif self._stages == "reranked":
-                passages = self._search(queries, vectors, max(count, self._reranker.depth), only)
-                found.append(self._reranker.rerank(standalone, passages)[:count])
+        for question, searches in zip(questions, planned, strict=True):
+            if self._stages == "reranked":
+                passages = self._search(searches, vectors, max(count, self._reranker.depth))
+                found.append(self._reranker.rerank(question.standalone, passages)[:count])
             else:
-                found.append(self._search(queries, vectors, count, only))
+                found.append(self._search(searches, vectors, count))
         return found
 
-    def _search(
-        self, wordings: Sequence[str], vectors: Mapping[str, NDArray[np.float32]], count: int, only: Filter | None
-    ) -> list[Passage]:
+    def _planned(self, question: Wordings, only: Filter | None) -> list[_Search]:
+        # What stands beside the question would lend it the nearness of what came before: it counts for the first wording alone.
+        searches = [
+            _Search(query, only, 1 / number, "" if number == 1 else f", wording {number}", is_near=number == 1)
+            for number, query in enumerate(dict.fromkeys(question.searched), start=1)
+        ]
+        if searches and not (only and only.voices):
+            # Those who are asked to speak are heard, each by what they say on it.
+            asked = self._store.speakers().asked_in(question.standalone)[:_MOST_SPEAKERS]
+            about = matter(question.standalone, asked)
+            if about != question.standalone and not asked:
+                searches.append(_Search(about, only, _ASKED_VOICE, ", matter", is_near=True))
+            searches += [
+                _Search(about, replace(only or Filter(), voices=(name,)), _ASKED_VOICE / len(asked), f", {name}", is_near=True)
+                for name in asked
+            ]
+        return searches
+
+    def _search(self, searches: Sequence[_Search], vectors: Mapping[str, NDArray[np.float32]], count: int) -> list[Passage]:
         depth = max(_DEPTH, count)
         rankings: dict[str, list[int]] = {}
         weights: dict[str, float] = {}
         cosines: dict[int, float] = {}
-        for number, query in enumerate(wordings, start=1):
-            suffix = "" if number == 1 else f", wording {number}"
+        for query, allowed, weight, suffix, is_near in searches:
             if self._stages != "words":
-                nearest = self._store.dense(vectors[query], depth, only=only)
-                if number == 1:
-                    # Of the question itself: what stands beside it would lend it the nearness of what came before.
-                    cosines = {hit.key: hit.score for hit in nearest}
+                nearest = self._store.dense(vectors[query], depth, only=allowed)
+                if is_near:
+                    cosines |= {hit.key: max(hit.score, cosines.get(hit.key, -1.0)) for hit in nearest}
                 rankings[f"dense{suffix}"] = [hit.key for hit in nearest]
             if self._stages != "dense":
-                rankings[f"words{suffix}"] = [hit.key for hit in self._store.lexical(query, depth, only=only)]
-            weights |= {f"dense{suffix}": 1 / number, f"words{suffix}": 1 / number}
+                rankings[f"words{suffix}"] = [hit.key for hit in self._store.lexical(query, depth, only=allowed)]
+            weights |= {f"dense{suffix}": weight, f"words{suffix}": weight}
         fused = reciprocal_rank_fusion(rankings, weights)
         # A chunk that a builder has just replaced is gone from the ledger; the next question finds its successor.
         chunks = self._store.get(each.key for each in fused)

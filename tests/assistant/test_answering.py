@@ -167,6 +167,18 @@ def test_an_unanswerable_question_gains_nothing_from_an_answered_one_before_it(d
     assert last.answer.confidence == pytest.approx(answer(debate, "How many people live in Vientiane today?").confidence, abs=0.1)
 
 
+def test_who_says_something_is_answered_with_the_speaker(debate: Assistant) -> None:
+    given_ = answer(debate, 'Who says the alliance was born of "a common enemy and a shared ideology"?')
+    assert given_.short == "Vietnamese Consulate in Luang Prabang, as reported by Khang Vu"
+    assert given_.citation(1).voice.speaker == "Vietnamese Consulate in Luang Prabang"
+
+
+def test_who_is_asked_to_speak_is_heard_first(debate: Assistant) -> None:
+    given_ = answer(debate, "What does Lan say about comparing a small state with a great power?")
+    assert given_.citation(1).voice.speaker == "Ngo Di Lan"
+    assert any("Ngo Di Lan" in name for passage in given_.passages for name in passage.ranks)
+
+
 def test_the_sentences_that_one_announces_come_with_it(debate: Assistant) -> None:
     words = spoken(answer(debate, "In Khang Vu's view, what two things make alliance politics among communist states special?"))
     assert "universal ideology" in words and "civil-military" in words
