@@ -23,6 +23,8 @@ _HEARD = 0.8
 _CLOSE_GAP = 0.85
 # Log-odds below which few words are no answer.
 _UNLIKELY = -4.0
+_LONGEST_NEAREST = 160
+_MOST_WORDS = 5
 # Punctuation around few words that is not theirs.
 _AROUND = " ,;:.\"'“”‘’()[]*_"
 # "special in two ways." announces what the next sentences tell.
@@ -49,9 +51,7 @@ def compose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
         return Composed((), (), DO_NOT_SAY, True, "Nothing in the sources resembles the question.")
     gap = _known_gap(reading, documents, thin=reading.confidence < threshold)
     if reading.confidence < threshold and gap is None:
-        nearest = f"{documents[0].cite_as}, {documents[0].locator_at(passages[0].chunk.start).label}"
-        reason = f"No passage is close enough to be sure of; the nearest is {nearest} (confidence {reading.confidence:.2f})."
-        return Composed((), (), DO_NOT_SAY, True, reason)
+        return Composed((), (), DO_NOT_SAY, True, _why_not(reading, documents, threshold))
     chosen = [gap] if gap is not None else _choose(reading, passages, documents)
     composed = quote(chosen, passages, documents)
     if gap is None and reading.asks_who_says:
@@ -64,6 +64,25 @@ def compose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
         abstained=True,
         reason="The list of what the sources do not say comes nearest to this question.",
     )
+
+
+def _why_not(reading: Reading, documents: Sequence[Document], threshold: float) -> str:
+    """What was looked for in vain, and what came nearest and where."""
+    nearest = reading.evidence[0]
+    document = documents[nearest.passage]
+    words = " ".join(nearest.text.split())
+    if len(words) > _LONGEST_NEAREST:
+        words = f"{words[:_LONGEST_NEAREST].rsplit(' ', 1)[0]} …"
+    missing = f"No passage found holds {_listed(reading.missing)}. " if reading.missing else ""
+    return (
+        f"{missing}Nearest, but not near enough to be sure of (confidence {reading.confidence:.2f}, wanted {threshold:.2f}): "
+        f"“{words}” ({document.cite_as}, {document.locator_at(nearest.start).label})"
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    told = [f"“{word}”" for word in words[:_MOST_WORDS]]
+    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} or {told[-1]}"
 
 
 def _short(reading: Reading, chosen: Sequence[Evidence], documents: Sequence[Document]) -> str:

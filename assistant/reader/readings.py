@@ -50,6 +50,8 @@ class Reading:
     """overlaps[i][j]: how much evidence i and j say the same, -1 to 1."""
     asked_speakers: frozenset[str] = frozenset()
     """Speakers among the passages whom the question names."""
+    missing: tuple[str, ...] = ()
+    """Words of the question that stand in no passage, as the person wrote them."""
     asks_who_says: bool = False
     """Whether the answer is a speaker."""
     answers: tuple[ShortAnswer, ...] = ()

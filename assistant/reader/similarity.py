@@ -118,6 +118,7 @@ class SimilarityReader:
             overlaps=tuple(tuple(float(alike[left, right]) for right in order) for left in order),
             asked_speakers=frozenset(speakers),
             asks_who_says=asks_who_says(question),
+            missing=_missing(standalone, [*texts, *(passage.chunk.text for passage in passages)], places),
         )
 
 
@@ -125,6 +126,13 @@ def _share(weights: Mapping[str, float], terms: set[str]) -> float:
     """How much of the question's rare words is among the terms, 0 to 1."""
     total = sum(weights.values())
     return sum(weight for term, weight in weights.items() if term in terms) / total if total else 0.0
+
+
+def _missing(question: str, texts: Sequence[str], places: Sequence[set[str]]) -> tuple[str, ...]:
+    """The words of the question that neither the texts nor their places hold, in any form."""
+    held = set(analyse("\n".join(texts))).union(*places)
+    wanted = {word: analyse(word) for word in dict.fromkeys(re.findall(r"[^\W_]+(?:[-'’][^\W_]+)*", question))}
+    return tuple(word for word, terms in wanted.items() if terms and not held.intersection(terms))
 
 
 def _holds_what_is_asked(question: str, text: str) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -139,7 +140,12 @@ def test_events_come_in_order_and_add_up_to_the_answer(debate: Assistant) -> Non
 def test_what_the_sources_do_not_say_is_said_plainly_with_the_nearest_passages(debate: Assistant, question: str) -> None:
     given_ = answer(debate, question)
     assert (given_.abstained, given_.short, given_.sentences, given_.citations) == (True, DO_NOT_SAY, (), ())
-    assert given_.reason and given_.passages and given_.confidence < 0.45
+    assert given_.passages and given_.confidence < 0.45
+    # What was looked for in vain, and the words that came nearest, which stand where it says.
+    missing, nearest = given_.reason.split("Nearest, but not near enough", 1)
+    assert all(word in question for word in re.findall("“(.+?)”", missing)) and "holds" in missing
+    quoted = nearest.split("“", 1)[1].rsplit("”", 1)[0].removesuffix(" …")
+    assert any(quoted in " ".join(passage.chunk.text.split()) for passage in given_.passages)
 
 
 def test_a_known_gap_is_quoted_from_the_list_of_gaps(debate: Assistant) -> None:
