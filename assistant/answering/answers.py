@@ -77,6 +77,11 @@ class Answer:
     tokens: int | None = None
     """Tokens that a language model read and wrote; None where none was asked."""
 
+    @property
+    def headline(self) -> str:
+        """The short answer where it says it in fewer words than the sentences; else empty."""
+        return "" if self.abstained or any(self.short == sentence.text for sentence in self.sentences) else self.short
+
     def citation(self, marker: int) -> Citation:
         return self.citations[marker - 1]
 

@@ -87,6 +87,8 @@ def _listed(words: Sequence[str]) -> str:
 
 def _short(reading: Reading, chosen: Sequence[Evidence], documents: Sequence[Document]) -> str:
     """The likeliest few words that stand in one of the chosen sentences; empty where none of them does, or none is likely."""
+    if not reading.asks_few_words:
+        return ""
     for answer in reading.answers:
         document = documents[answer.passage]
         within = any(

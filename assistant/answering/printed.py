@@ -18,6 +18,8 @@ def print_answer(answer: Answer) -> None:
         _print(_styled(f"Understood as: {one_line(answer.standalone_question)}", dim=True))
     if answer.abstained:
         _print(_styled(answer.short, bold=True), " ", _styled(one_line(answer.reason), dim=True))
+    if answer.headline:
+        _print(_styled(one_line(answer.headline), bold=True), "\n")
     for sentence in answer.sentences:
         line = []
         if sentence.citations:

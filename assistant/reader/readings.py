@@ -54,6 +54,8 @@ class Reading:
     """Words of the question that stand in no passage, as the person wrote them."""
     asks_who_says: bool = False
     """Whether the answer is a speaker."""
+    asks_few_words: bool = True
+    """Whether few words can answer: it is no comparison, and asks for no yes or no."""
     answers: tuple[ShortAnswer, ...] = ()
     """The likeliest few words of each passage, best first; empty where no reader is trained to find them."""
     signals: tuple[float, ...] = ()

@@ -41,6 +41,11 @@ _TOLD = 0.3
 # confidence = logistic(a + b * best cosine of a passage + c * best cosine of a sentence); docs/evals.md tells the fit.
 _CONFIDENCE = (-6.5, 6.6, 3.7)
 
+_WHOLE_SENTENCES = re.compile(
+    r"\bcompare|\bcontrast|\bsummari[sz]e|\bexplain\b|\bdiffer\b|"
+    r"^\W*(?:(?:and|but|so|or|then)\s+)?(?:do|does|did|is|are|was|were|can|could|will|would|should|has|have|had)\b",
+    re.IGNORECASE,
+)
 _MONTH = r"(?:january|february|march|april|may|june|july|august|september|october|november|december)"
 _EXPECTED: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
     (
@@ -118,6 +123,7 @@ class SimilarityReader:
             overlaps=tuple(tuple(float(alike[left, right]) for right in order) for left in order),
             asked_speakers=frozenset(speakers),
             asks_who_says=asks_who_says(question),
+            asks_few_words=not _WHOLE_SENTENCES.search(question),
             missing=_missing(standalone, [*texts, *(passage.chunk.text for passage in passages)], places),
         )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 from assistant.reader.model import BUNDLED_RECORD, PassageReading, ReaderModel
-from assistant.reader.readings import Asked, Evidence, Reader, Reading, ShortAnswer
+from assistant.reader.readings import GAPS, Asked, Evidence, Reader, Reading, ShortAnswer
 from assistant.retrieval.passages import Passage
 from index.documents import Document
 from index.errors import ModelError
@@ -137,8 +137,10 @@ class TrainedReader:
 
         scores = [score(evidence) for evidence in reading.evidence]
         order = sorted(range(len(scores)), key=lambda number: (-scores[number], number))
+        # A list of what the sources do not say is no source of an answer.
+        telling = [each for each, document in zip(read, documents, strict=True) if document.kind != GAPS] or read
         signals = (
-            _log_odds(reading.confidence), max(each.relevance for each in read), max(each.answer_logit for each in read)
+            _log_odds(reading.confidence), max(each.relevance for each in telling), max(each.answer_logit for each in telling)
         )  # fmt: skip
         answers = sorted(_short_answers(read, passages), key=lambda answer: -answer.score)
         return replace(

@@ -67,6 +67,8 @@ class Turn(Widget):
                     words = markdown_literal(shortened(one_line(place.quote), 160))
                     said += f"{_mark(place.number)} {markdown_literal(place.reference)}: {words}\n\n"
             await self._body.update(said)
+        elif answer.headline:
+            await self._body.update(f"**{markdown_literal(answer.headline)}**\n\n{self._source}")
         self.query_one(".measured", Static).update(
             Content(f"confidence {answer.confidence:.2f} · {answer.generator} · {answer.seconds['total']:.1f} s")
         )
