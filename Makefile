@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: chat test check soak format eval screenshot clean
+.PHONY: chat test check soak format eval reader screenshot clean
 
 # The index is built once; later changes of the corpus are told in the chat (F5) and taken in by `assistant index`.
 # (Not a target of its own: make deletes the target of a recipe that was stopped.)
@@ -31,6 +31,14 @@ soak: $(VENV)/installed-for-tests
 
 eval: $(VENV)/installed
 	@$(BIN)/assistant eval alliance
+
+# Trains the reader and ships it: DATA and SETS are the folders of docs/answers.md, RUN where it is saved every five minutes.
+# Stopped, the same command goes on. About an hour and a half on two processor cores.
+RUN ?= .evals/reader-runs/one
+reader: $(VENV)/installed
+	@test -n "$(DATA)" -a -n "$(SETS)" || { echo "make reader DATA=folder SETS=folder (see docs/answers.md)"; exit 1; }
+	$(BIN)/python -m assistant.reader.train "$(DATA)" "$(SETS)" "$(RUN)"
+	$(BIN)/python -m assistant.reader.export "$(RUN)"
 
 # The pictures of docs/, made by the program itself.
 screenshot: $(VENV)/installed

@@ -46,6 +46,8 @@ class Assistant:
 
     def warm(self, *, reading: bool = True) -> None:
         """reading: False when passages are only searched for, which may need no model."""
+        if reading:
+            self._reader.preload()
         self.store.warm()
         if reading or self._settings.retrieval != "words":
             self._embedder.embed(["warm"])

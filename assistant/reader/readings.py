@@ -73,5 +73,8 @@ class Asked:
 
 
 class Reader(Protocol):
+    def preload(self) -> None:
+        """Begins to load what reading needs, if anything, without waiting for it."""
+
     def read(self, asked: Asked, passages: Sequence[Passage], documents: Sequence[Document]) -> Reading:
         """documents: the document of each passage."""

@@ -68,6 +68,9 @@ class SimilarityReader:
         self._embedder = embedder
         self._store = store
 
+    def preload(self) -> None:
+        """Nothing: the embedder is loaded for searching."""
+
     def read(self, asked: Asked, passages: Sequence[Passage], documents: Sequence[Document]) -> Reading:
         question, standalone = asked.question, asked.standalone
         found = [

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from threading import Lock
+from threading import Lock, Thread
 
 from assistant.reader.model import BUNDLED_RECORD, PassageReading, ReaderModel
 from assistant.reader.readings import GAPS, Asked, Evidence, Reader, Reading, ShortAnswer
@@ -60,8 +61,14 @@ class RememberedReadings:
         self._kept: dict[tuple[str, str, str], PassageReading] = {}
         self._lock = Lock()
 
-    def warm(self) -> None:
-        self.read("warm", [("", "warm")])
+    def preload(self) -> None:
+        def load() -> None:
+            # What fails here fails again, and is told, when it is needed.
+            with suppress(Exception):
+                self.read("warm", [("", "warm")])
+
+        if self._model is None:
+            Thread(target=load, name="loading the reader", daemon=True).start()
 
     def of(self, question: str, passages: Sequence[Passage]) -> list[PassageReading]:
         titles = {name: self._store.document(name).title for name in {each.chunk.document_id for each in passages}}
@@ -115,6 +122,9 @@ class TrainedReader:
         self._similarity = similarity
         self._readings = readings
         self._fit = fit
+
+    def preload(self) -> None:
+        self._readings.preload()
 
     def read(self, asked: Asked, passages: Sequence[Passage], documents: Sequence[Document]) -> Reading:
         reading = self._similarity.read(asked, passages, documents)
