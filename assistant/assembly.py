@@ -13,9 +13,9 @@ from assistant.answering.generators import GENERATORS
 from assistant.reader.readings import Reader
 from assistant.reader.similarity import SimilarityReader
 from assistant.retrieval.passages import Passage
-from assistant.retrieval.rerankers import CrossEncoderReranker, Reranker, SentenceReranker
+from assistant.retrieval.rerankers import CrossEncoderReranker, Reranker
 from assistant.retrieval.retriever import Retriever, Wordings, plain
-from assistant.settings import NO_READER, READER, Settings
+from assistant.settings import NO_READER, RANKER, READER, Settings
 from index.build import Plan, Progress, Report, build, compare, corpus_sources, known_failures
 from index.cross_encoders import CrossEncoder
 from index.documents import Document
@@ -123,12 +123,11 @@ class Assistant:
         self.store.close()
 
 
-def _reading(settings: Settings, embedder: Embedder, store: LocalStore) -> tuple[Reranker, Reader]:
-    remembering = RememberingEmbedder(embedder)
-    similarity = SimilarityReader(remembering, store)
+def _reading(settings: Settings, embedder: Embedder, store: LocalStore) -> tuple[Reranker | None, Reader]:
+    similarity = SimilarityReader(RememberingEmbedder(embedder), store)
     if settings.reader == NO_READER:
-        return SentenceReranker(remembering), similarity
-    if settings.reader != READER:
+        return None, similarity
+    if settings.reader not in (READER, RANKER):
         if settings.retrieval != "reranked":
             raise SettingsError(
                 f"reader = {settings.reader} ranks passages, but retrieval = {settings.retrieval} ranks none; "
@@ -141,7 +140,8 @@ def _reading(settings: Settings, embedder: Embedder, store: LocalStore) -> tuple
     exports = settings.for_index().exports or default_exports()
     readings = RememberedReadings(lambda: ReaderModel(exports), store)
     fit = bundled_fit()
-    return RelevanceReranker(readings, fit, depth=settings.passages), TrainedReader(similarity, readings, fit)
+    reranker = RelevanceReranker(readings, fit)
+    return reranker, similarity if settings.reader == RANKER else TrainedReader(similarity, readings, fit)
 
 
 def build_index(settings: Settings, *, rebuild: bool = False) -> Iterator[Plan | Progress | Report]:

@@ -21,7 +21,7 @@ _APP = "alliance-assistant"
 _FILE = "assistant.toml"
 _PREFIX = "ASSISTANT_"
 DEBUG = "ASSISTANT_DEBUG"
-READER, NO_READER = "bundled", "none"
+READER, RANKER, NO_READER = "bundled", "ranker", "none"
 FOLDERS = ("corpus", "store", "evals", "exports")
 """The settings that are paths: they tell where things lie, not what is done."""
 _HOME = Path(index.__file__).resolve().parent.parent
@@ -51,13 +51,13 @@ class Settings(BaseModel):
     """Larger files are refused."""
     followups: Literal["rules", "none"] = "rules"
     """How a question that leans on the conversation is completed: by rules, or not at all."""
-    retrieval: Literal["words", "dense", "fused", "reranked"] = "fused"
-    """Word search alone, dense search alone, both fused, or both fused and re-ranked by the reader (by the nearest sentence
-    where there is none)."""
+    retrieval: Literal["words", "dense", "fused", "reranked"] = "reranked"
+    """Word search alone, dense search alone, both fused, or both fused and then ranked by the reader, where there is one."""
     generator: Literal["extractive", "first-sentence", "abstain"] = "extractive"
     """Who writes the answer; the last two are baselines for evals."""
     reader: str = NO_READER
-    """The bundled reader, "none" for none at all, or the folder of a sentence-transformers cross-encoder to rank passages."""
+    """The bundled reader; "ranker" lets it rank passages and nothing else; "none" for none at all; or the folder of a
+    sentence-transformers cross-encoder to rank passages."""
     passages: int = Field(default=10, ge=1, le=50)
     """Passages read for an answer."""
     abstain_below: float = Field(default=0.45, ge=0, le=1)

@@ -97,6 +97,7 @@ class SimilarityReader:
         # A passage that dense search did not find is no nearer than the last that it did.
         near = [passage.cosine for passage in passages if passage.cosine is not None]
         floor = min(near, default=0.0)
+        best, least = passages[0].score, min(passage.score for passage in passages)
         scores = []
         for number, (position, _, _, voice) in enumerate(found):
             passage, kind = passages[position], documents[position].kind
@@ -107,7 +108,7 @@ class SimilarityReader:
                 + _PASSAGE_COSINE * (floor if passage.cosine is None else passage.cosine)
                 + _WORDS * _share(own_weights, terms)
                 + _PLACED_WORDS * (_share(own_weights, placed) + _share(weights, placed)) / 2
-                + _PASSAGE_RANK * (passage.score / passages[0].score + 1 / (1 + position))
+                + _PASSAGE_RANK * ((passage.score - least) / ((best - least) or 1.0) + 1 / (1 + position))
                 + _ASKED_VOICE * (voice.speaker in speakers)
                 + _ASKED_TO_SPEAK * (voice.speaker in called)
                 + _ASKED_KIND_OF_ANSWER * _holds_what_is_asked(question, texts[number])

@@ -96,10 +96,11 @@ class RememberedReadings:
 class RelevanceReranker:
     """Ranks the passages found by how likely it is that they answer (a cross-encoder, Nogueira and Cho, 2019)."""
 
-    def __init__(self, readings: RememberedReadings, fit: Fit, *, depth: int) -> None:
+    depth = 20
+
+    def __init__(self, readings: RememberedReadings, fit: Fit) -> None:
         self._readings = readings
         self._fit = fit
-        self.depth = depth
 
     def rerank(self, question: str, passages: Sequence[Passage]) -> list[Passage]:
         looked_at = passages[: self.depth]

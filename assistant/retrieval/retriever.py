@@ -53,7 +53,10 @@ class _Search(NamedTuple):
 class Retriever:
     """stages: word search alone, dense search alone, both fused, or both fused and re-ranked."""
 
-    def __init__(self, store: ChunkStore, embedder: Embedder, reranker: Reranker, *, stages: Stages = "fused") -> None:
+    def __init__(
+        self, store: ChunkStore, embedder: Embedder, reranker: Reranker | None = None, *, stages: Stages = "reranked"
+    ) -> None:
+        """reranker: None leaves the order of fusion."""
         self._store = store
         self._embedder = embedder
         self._reranker = reranker
@@ -71,7 +74,7 @@ class Retriever:
         vectors = dict(zip(queries, embedded, strict=True)) if len(embedded) else {}
         found: list[list[Passage]] = []
         for question, searches in zip(questions, planned, strict=True):
-            if self._stages == "reranked":
+            if self._stages == "reranked" and self._reranker is not None:
                 passages = self._search(searches, vectors, max(count, self._reranker.depth))
                 found.append(self._reranker.rerank(question.standalone, passages)[:count])
             else:

@@ -25,7 +25,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.retrieval.rerankers import SentenceReranker
 from assistant.retrieval.retriever import Retriever, plain
 from index.chunks import Chunk, embedding_key
 from index.documents import Document, Locator, Voice
@@ -165,7 +164,7 @@ def search(folder: Path) -> dict[str, float]:
     store.warm()
     opened = time.perf_counter() - started
     embedder = Given(dict(zip(asked["texts"], vectors, strict=True)))
-    retriever = Retriever(store, embedder, SentenceReranker(embedder))
+    retriever = Retriever(store, embedder)
     times: dict[str, list[float]] = {"dense": [], "words": [], "fused": []}
     right = 0
     for number, (text, vector, nearest) in enumerate(zip(asked["texts"], vectors, asked["nearest"], strict=True)):

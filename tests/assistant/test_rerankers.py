@@ -8,7 +8,7 @@ import pytest
 
 from assistant.assembly import Assistant
 from assistant.retrieval.passages import Passage
-from assistant.retrieval.rerankers import CrossEncoderReranker, SentenceReranker
+from assistant.retrieval.rerankers import CrossEncoderReranker
 from assistant.settings import Settings
 from index.chunks import Chunk
 from index.cross_encoders import CrossEncoder
@@ -21,25 +21,6 @@ from index.models import find_model
 def passage(number: int, text: str) -> Passage:
     chunk = Chunk(f"d#{number}", "d", (), text, number * 1000, number * 1000 + len(text), 5, Voice("A"))
     return Passage(chunk, 1 / (60 + number), {"dense": number})
-
-
-def test_re_ranking_raises_the_passage_whose_one_sentence_answers(embedder: LocalEmbedder) -> None:
-    filler = "Bread needs salt. Ovens are hot. Loaves rise in the morning. "
-    passages = [
-        passage(1, filler),
-        passage(2, filler + "The river treaty was signed in Basel."),
-        passage(3, filler + "The mill stands by a river."),
-    ]
-    ranked = SentenceReranker(embedder).rerank("Where was the river treaty signed?", passages)
-    assert ranked[0].chunk.id == "d#2" and ranked[0].ranks == {"dense": 2, "sentences": 1}
-    assert [each.score for each in ranked] == sorted((each.score for each in ranked), reverse=True)
-
-
-def test_re_ranking_keeps_the_order_below_its_depth_and_bears_none_at_all(embedder: LocalEmbedder) -> None:
-    many = [passage(number, f"Sentence number {number}.") for number in range(1, 36)]
-    ranked = SentenceReranker(embedder).rerank("Which number?", many)
-    assert ranked[20:] == many[20:] and {each.chunk.id for each in ranked} == {each.chunk.id for each in many}
-    assert SentenceReranker(embedder).rerank("Which number?", []) == []
 
 
 def test_remembered_vectors_are_those_of_the_model_and_the_oldest_go_first(embedder: LocalEmbedder) -> None:
@@ -80,6 +61,9 @@ def test_a_cross_encoder_of_ones_own_ranks_by_its_scores(cross_encoder: Path) ->
     assert [each.score for each in ranked] == pytest.approx(sorted(scores, reverse=True), abs=1e-5)
     assert [each.ranks["cross-encoder"] for each in ranked] == [1, 2, 3]
     assert CrossEncoderReranker(encoder).rerank("Where?", []) == []
+    many = [passage(number, f"Sentence number {number}.") for number in range(1, 26)]
+    below = CrossEncoderReranker(encoder).rerank("Which number?", many)
+    assert below[20:] == many[20:] and {each.chunk.id for each in below} == {each.chunk.id for each in many}
 
 
 def test_a_cross_encoder_that_would_rank_nothing_is_refused(debate_store: Path, cross_encoder: Path) -> None:

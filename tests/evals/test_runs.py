@@ -96,7 +96,7 @@ def test_retrieval_alone_gives_the_same_figures_as_with_answers(ask: Callable[..
 
 
 def test_stages_of_retrieval_are_settings(ask: Callable[..., dict[str, Result]]) -> None:
-    for stages, expected in (("words", {"words"}), ("dense", {"dense"}), ("fused", {"words", "dense"}), ("reranked", {"words", "dense", "sentences"})):  # fmt: skip
+    for stages, expected in (("words", {"words"}), ("dense", {"dense"}), ("fused", {"words", "dense"}), ("reranked", {"words", "dense"})):  # fmt: skip
         answer = ask(retrieval=stages)["p1"].answer
         assert answer is not None and set(answer["passages"][0]["ranks"]) == expected
 
