@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -40,14 +40,14 @@ class Assistant:
         self._settings = settings
         self._embedder = embedder or embedder_for(settings.for_index())
         self.store = LocalStore(settings.for_index().store)
-        reranker, self._reader = _reading(settings, self._embedder, self.store)
+        reranker, self._reader, self._preload = _reading(settings, self._embedder, self.store)
         self._retriever = Retriever(self.store, self._embedder, reranker, stages=settings.retrieval)
         self.store.check(fingerprint=self._embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
 
     def warm(self, *, reading: bool = True) -> None:
         """reading: False when passages are only searched for, which may need no model."""
         if reading:
-            self._reader.preload()
+            self._preload()
         self.store.warm()
         if reading or self._settings.retrieval != "words":
             self._embedder.embed(["warm"])
@@ -123,25 +123,30 @@ class Assistant:
         self.store.close()
 
 
-def _reading(settings: Settings, embedder: Embedder, store: LocalStore) -> tuple[Reranker | None, Reader]:
+def _reading(settings: Settings, embedder: Embedder, store: LocalStore) -> tuple[Reranker | None, Reader, Callable[[], None]]:
+    """What ranks, what reads, and what begins to load them."""
     similarity = SimilarityReader(RememberingEmbedder(embedder), store)
     if settings.reader == NO_READER:
-        return None, similarity
+        return None, similarity, _nothing
     if settings.reader not in (READER, RANKER):
         if settings.retrieval != "reranked":
             raise SettingsError(
                 f"reader = {settings.reader} ranks passages, but retrieval = {settings.retrieval} ranks none; "
                 "set retrieval = reranked as well."
             )
-        return CrossEncoderReranker(CrossEncoder(Path(settings.reader).expanduser())), similarity
+        return CrossEncoderReranker(CrossEncoder(Path(settings.reader).expanduser())), similarity, _nothing
     from assistant.reader.model import ReaderModel
     from assistant.reader.trained import RelevanceReranker, RememberedReadings, TrainedReader, bundled_fit
 
     exports = settings.for_index().exports or default_exports()
     readings = RememberedReadings(lambda: ReaderModel(exports), store)
     fit = bundled_fit()
-    reranker = RelevanceReranker(readings, fit)
-    return reranker, similarity if settings.reader == RANKER else TrainedReader(similarity, readings, fit)
+    reader = similarity if settings.reader == RANKER else TrainedReader(similarity, readings, fit)
+    return RelevanceReranker(readings, fit), reader, readings.preload
+
+
+def _nothing() -> None:
+    """Needs no loading ahead."""
 
 
 def build_index(settings: Settings, *, rebuild: bool = False) -> Iterator[Plan | Progress | Report]:

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 
 from index.errors import QuestionError
-from index.speakers import family_name, plain_name
+from index.speakers import family_name, folded, plain_name
 
-_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
+_DATE = re.compile(r"[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?")
 
 
 def check_date(told: str | None, option: str) -> str | None:
@@ -34,8 +34,8 @@ class Filter:
     """ISO date, included."""
 
     def allows_voice(self, speaker: str) -> bool:
-        names = {name.casefold() for name in (speaker, plain_name(speaker), family_name(speaker))}
-        return any(voice.casefold().strip() in names for voice in self.voices)
+        names = {folded(name) for name in (speaker, plain_name(speaker), family_name(speaker))}
+        return any(folded(voice).strip() in names for voice in self.voices)
 
     def __bool__(self) -> bool:
         return bool(self.documents or self.voices or self.kinds or self.since or self.until)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import dropwhile
 
 from index.documents import TRANSCRIPT, Document, Locator, Voice
@@ -60,7 +61,9 @@ _ACCORDING = re.compile(
 )
 _TRAILING = re.compile(rf"[”\"],?\s+(?:(?:{_SAYS})\s+{_WHO}|{_OTHER_WHO}{_ADVERBS}\s+(?:{_SAYS}))")
 _GOES_ON = re.compile(r"(?:He|She|They|His|Her|Their|Moreover|Furthermore|Secondly|Thirdly|Finally)\b")
-_FORENAMES = re.compile(rf"\b(?:{_WORD}\s+){{1,3}}\Z")
+# Not across a blank line: what stands there is a heading.
+_FORENAMES = re.compile(rf"\b(?:{_WORD}(?:[^\S\n]+|[^\S\n]*\n(?!\s*\n)[^\S\n]*)){{1,3}}\Z")
+_GOES_ON_WORD = re.compile(r"[\w-]")
 _LONGEST_FORENAMES = 60
 # Characters: no paragraph of prose is longer, and there are texts without any paragraph.
 _LONGEST_LOOK_BACK = 2_000
@@ -68,6 +71,7 @@ _NO_NAMES = frozenset(
     "This That These Those He She They It We I You In On At But And Or So If When While As For From Some Many Most Others "
     "Critics What Which Who Whether Why How There Here Then However Yet One Both Neither Either".split()
 )
+_NO_FORENAMES = _NO_NAMES | frozenset("The Unlike Like Even Later Only Mr Mrs Ms Dr Professor President Minister".split())
 
 
 def sentences_with_voices(document: Document, start: int, end: int) -> Iterator[tuple[int, int, Voice]]:
@@ -118,9 +122,15 @@ def _speaker(match: re.Match[str] | None, text: str) -> str | None:
     if not words or words[0] in _NO_NAMES:
         return None
     if len(words) == 1:
-        whole = list(_whole_names(name, text))
-        return max(whole, key=whole.count) if whole else name
+        return _whole_name(name, text)
     return name
+
+
+@lru_cache(maxsize=64)
+def _whole_name(name: str, text: str) -> str:
+    """As the text gives it most often."""
+    whole = list(_whole_names(name, text))
+    return max(whole, key=whole.count) if whole else name
 
 
 def _whole_names(name: str, text: str) -> Iterator[str]:
@@ -129,9 +139,9 @@ def _whole_names(name: str, text: str) -> Iterator[str]:
     end = text.find(name)
     while end >= 0:
         begin = max(0, end - _LONGEST_FORENAMES)
-        match = _FORENAMES.search(text[begin:end]) if not text[end + len(name) : end + len(name) + 1].isalnum() else None
+        match = _FORENAMES.search(text[begin:end]) if not _GOES_ON_WORD.match(text, end + len(name)) else None
         # "When Ngo Di Lan": the first of them is no name.
-        forenames = list(dropwhile(_NO_NAMES.__contains__, match[0].split())) if match else []
+        forenames = list(dropwhile(_NO_FORENAMES.__contains__, match[0].split())) if match else []
         if forenames:
             yield " ".join([*forenames, name])
         end = text.find(name, end + len(name))

@@ -54,8 +54,8 @@ class Answer:
     question: str
     standalone_question: str
     short: str
-    """The few words that answer (empty where the reader is not sure of any), without a trained reader the first sentence of
-    the answer; or a plain "The sources do not say."."""
+    """The few words that answer (empty where the reader is not sure of any; the speaker for "Who says that …?"), without a
+    trained reader the first sentence of the answer; or a plain "The sources do not say."."""
     abstained: bool
     reason: str
     """Why the assistant abstained; empty otherwise."""
@@ -79,8 +79,10 @@ class Answer:
 
     @property
     def headline(self) -> str:
-        """The short answer where it says it in fewer words than the sentences; else empty."""
-        return "" if self.abstained or any(self.short == sentence.text for sentence in self.sentences) else self.short
+        """The short answer where it says it in clearly fewer words than the sentence that holds it; else empty."""
+        words = len(self.short.split())
+        holding = [len(sentence.text.split()) for sentence in self.sentences if self.short in sentence.text]
+        return "" if self.abstained or any(3 * words > 2 * whole for whole in holding) else self.short
 
     def citation(self, marker: int) -> Citation:
         return self.citations[marker - 1]

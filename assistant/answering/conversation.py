@@ -73,7 +73,7 @@ class Conversation:
         retrieved = time.perf_counter()
         yield Found(tuple(passages))
         reading = self._reader.read(
-            Asked(question, standalone, self._last_answer() if standalone != question else ""), passages, sources
+            Asked(question, standalone, wordings.names, self._last_answer() if standalone != question else ""), passages, sources
         )
         composed = self._generator.compose(reading, passages, sources, threshold=self._threshold)
         finished = time.perf_counter()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from assistant.answering.answers import Citation, Sentence
 from assistant.answering.citations import cite, holds
+from assistant.inert import shortened
 from assistant.reader.readings import GAPS, Evidence, Reading
 from assistant.retrieval.passages import Passage
 from index.documents import Document
@@ -25,8 +27,7 @@ _CLOSE_GAP = 0.85
 _UNLIKELY = -4.0
 _LONGEST_NEAREST = 160
 _MOST_WORDS = 5
-# Punctuation around few words that is not theirs.
-_AROUND = " ,;:.\"'“”‘’()[]*_"
+_ABBREVIATED = re.compile(r"\b(?:[A-Za-z]\.)+$|\b(?:Inc|Ltd|Co|Corp|Jr|Sr|etc|No|St)\.$")
 # "special in two ways." announces what the next sentences tell.
 _ANNOUNCES = re.compile(r"\b(two|three|four|five|six)\s+\w+(?:\s+\w+)?\s*[.:]$|:$", re.IGNORECASE)
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
@@ -55,7 +56,7 @@ def compose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
     chosen = [gap] if gap is not None else _choose(reading, passages, documents)
     composed = quote(chosen, passages, documents)
     if gap is None and reading.asks_who_says:
-        return replace(composed, short=str(composed.citations[0].voice))
+        return replace(composed, short=str(reading.evidence[0].voice))
     if gap is None:
         return replace(composed, short=_short(reading, chosen, documents)) if reading.answers else composed
     return replace(
@@ -70,13 +71,13 @@ def _why_not(reading: Reading, documents: Sequence[Document], threshold: float) 
     """What was looked for in vain, and what came nearest and where."""
     nearest = reading.evidence[0]
     document = documents[nearest.passage]
-    words = " ".join(nearest.text.split())
-    if len(words) > _LONGEST_NEAREST:
-        words = f"{words[:_LONGEST_NEAREST].rsplit(' ', 1)[0]} …"
-    missing = f"No passage found holds {_listed(reading.missing)}. " if reading.missing else ""
+    missing = f"None of the passages looked at holds {_listed(reading.missing)}. " if reading.missing else ""
+    # Rounded down, so that what is under the threshold looks it.
     return (
-        f"{missing}Nearest, but not near enough to be sure of (confidence {reading.confidence:.2f}, wanted {threshold:.2f}): "
-        f"“{words}” ({document.cite_as}, {document.locator_at(nearest.start).label})"
+        f"{missing}Nearest, but not near enough to be sure of "
+        f"(confidence {math.floor(100 * reading.confidence) / 100:.2f}, wanted {threshold:.2f}): "
+        f"“{shortened(' '.join(nearest.text.split()), _LONGEST_NEAREST)}” "
+        f"({document.cite_as}, {document.locator_at(nearest.start).label})"
     )
 
 
@@ -95,8 +96,23 @@ def _short(reading: Reading, chosen: Sequence[Evidence], documents: Sequence[Doc
             documents[each.passage].id == document.id and each.start <= answer.start and answer.end <= each.end for each in chosen
         )
         if within and answer.score > _UNLIKELY:
-            return " ".join(document.text[answer.start : answer.end].split()).strip(_AROUND)
+            return trimmed(" ".join(document.text[answer.start : answer.end].split()))
     return ""
+
+
+def trimmed(words: str) -> str:
+    """Without punctuation around them that is not theirs: a stop, a comma, half of a pair."""
+    words = words.strip(" ,;:")
+    if words.endswith(".") and not _ABBREVIATED.search(words):
+        words = words[:-1]
+    for opens, closes in ("()", "[]", "“”", "‘’"):
+        if words.endswith(closes) and words.count(opens) < words.count(closes):
+            words = words[:-1]
+        if words.startswith(opens) and words.count(closes) < words.count(opens):
+            words = words[1:]
+    if words.count('"') % 2:
+        words = words.strip('"')
+    return words.strip(" ,;:")
 
 
 def quote(chosen: Sequence[Evidence], passages: Sequence[Passage], documents: Sequence[Document]) -> Composed:
@@ -138,9 +154,10 @@ def _choose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
             chosen.append(number)
     picked = [reading.evidence[number] for number in chosen]
     if len(reading.asked_speakers) > 1:
-        for speaker in sorted(reading.asked_speakers - {each.voice.speaker for each in picked}):
-            heard = (each for each in reading.evidence if each.voice.speaker == speaker)
-            picked.extend(each for each in [next(heard, None)] if each is not None and each.score >= best.score * _HEARD)
+        for names in reading.asked_speakers:
+            if not any(each.voice.speaker in names for each in picked):
+                heard = next((each for each in reading.evidence if each.voice.speaker in names), None)
+                picked.extend([heard] if heard is not None and heard.score >= best.score * _HEARD else [])
     return _in_reading_order(_with_announced(picked, reading), documents)
 
 

@@ -18,6 +18,7 @@ Rewrite = Callable[[str, Sequence[Turn]], Wordings]
 """(question, turns before it) -> the question as it stands alone, and what to search for."""
 
 _PRONOUN = re.compile(r"\b(it|they|them|he|him|she)\b", re.IGNORECASE)
+_PERSON = re.compile(r"\b(?:he|she|they|him|her|them|his|hers|their|theirs)\b", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"\b(its|itself|their|theirs|his|her|hers)\b", re.IGNORECASE)
 _POINTING = re.compile(
     r"\b(?:that|this|these|those|there|you mean)\s*[?.!]*$|^\s*(?:is|was|are|were|does|did|do)\s+(?:that|this|these|those)\b|"
@@ -66,14 +67,16 @@ def wordings(question: str, history: Sequence[Turn]) -> Wordings:
     standalone = stand_alone(question, history)
     asked = [turn.content.strip() for turn in history if turn.role == "user" and turn.content.strip()]
     answers = [turn.content.strip() for turn in history if turn.role == "assistant" and turn.content.strip()]
-    searched = [question]
+    searched, names = [question], [question]
     if standalone != question:
         searched.insert(0, standalone)
     elif asked:
         searched.append(f"{question} ({'; '.join(reversed(asked[-_QUESTIONS_BESIDE:]))})")
     if answers:
         searched.append(f"{question} {answers[-1][:_ANSWER_CHARACTERS]}")
-    return Wordings(standalone, tuple(searched))
+    if asked and _PERSON.search(question):
+        names.append(asked[-1])
+    return Wordings(standalone, tuple(searched), tuple(names))
 
 
 def as_asked(question: str, history: Sequence[Turn]) -> Wordings:

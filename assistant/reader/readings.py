@@ -48,10 +48,10 @@ class Reading:
     """How likely it is that the passages answer the question at all, 0 to 1."""
     overlaps: tuple[tuple[float, ...], ...]
     """overlaps[i][j]: how much evidence i and j say the same, -1 to 1."""
-    asked_speakers: frozenset[str] = frozenset()
-    """Speakers among the passages whom the question names."""
+    asked_speakers: tuple[frozenset[str], ...] = ()
+    """The people among the passages' speakers whom the question names, each by all names they speak under."""
     missing: tuple[str, ...] = ()
-    """Words of the question that stand in no passage, as the person wrote them."""
+    """Words of the question that stand in no passage and are no speaker's name, as the person wrote them, the rarest first."""
     asks_who_says: bool = False
     """Whether the answer is a speaker."""
     asks_few_words: bool = True
@@ -68,13 +68,12 @@ class Asked:
     """As the person put it."""
     standalone: str
     """As completed from the conversation; the same for a question that stands alone."""
+    names: tuple[str, ...]
+    """Where to look for the speakers who are asked, as in Wordings."""
     last_answer: str = ""
     """What a follow-up has just been told, so that it is not told again; empty for a question that stands alone."""
 
 
 class Reader(Protocol):
-    def preload(self) -> None:
-        """Begins to load what reading needs, if anything, without waiting for it."""
-
     def read(self, asked: Asked, passages: Sequence[Passage], documents: Sequence[Document]) -> Reading:
         """documents: the document of each passage."""

@@ -42,8 +42,9 @@ _TOLD = 0.3
 _CONFIDENCE = (-6.5, 6.6, 3.7)
 
 _WHOLE_SENTENCES = re.compile(
-    r"\bcompare|\bcontrast|\bsummari[sz]e|\bexplain\b|\bdiffer\b|"
-    r"^\W*(?:(?:and|but|so|or|then)\s+)?(?:do|does|did|is|are|was|were|can|could|will|would|should|has|have|had)\b",
+    r"\bcompare|\bcontrast|\bsummari[sz]e|\bexplain\b|\bdiffer|"
+    r"^\W*(?:(?:and|but|so|or|then|according to [^,]+,)\s+)?(?!(?:can|could|do|would) you\b)"
+    r"(?:do|does|did|is|are|was|were|can|could|will|would|should|must|may|shall|has|have|had|isn|aren|wasn|weren|don|doesn|didn)\b",
     re.IGNORECASE,
 )
 _MONTH = r"(?:january|february|march|april|may|june|july|august|september|october|november|december)"
@@ -68,9 +69,6 @@ class SimilarityReader:
         self._embedder = embedder
         self._store = store
 
-    def preload(self) -> None:
-        """Nothing: the embedder is loaded for searching."""
-
     def read(self, asked: Asked, passages: Sequence[Passage], documents: Sequence[Document]) -> Reading:
         question, standalone = asked.question, asked.standalone
         found = [
@@ -83,9 +81,10 @@ class SimilarityReader:
         texts = [documents[position].text[start:end] for position, start, end, _ in found]
         said = self._embedder.embed(texts)
         heard = Speakers({voice.speaker for *_, voice in found})
-        speakers = heard.named_in(question) or heard.named_in(standalone)
-        called = {speaker for speaker in speakers if is_asked_to_speak(speaker, question)}
-        about = matter(standalone, speakers)
+        people = {} if asks_who_says(question) else next(filter(None, map(heard.named_in, asked.names)), {})
+        speakers = {name for names in people.values() for name in names}
+        called = {name for person, names in people.items() if is_asked_to_speak(person, question) for name in names}
+        about = matter(standalone, people)
         wanted = self._embedder.embed([about] if asks_who_says(question) else list(dict.fromkeys((standalone, question))))
         cosines = (said @ wanted.T).mean(axis=1)
         weights = self._store.term_weights(standalone)
@@ -125,24 +124,25 @@ class SimilarityReader:
             evidence=tuple(Evidence(*found[number][:3], texts[number], found[number][3], scores[number]) for number in order),
             confidence=_logistic(a + b * max(near, default=nearest_sentence) + c * nearest_sentence),
             overlaps=tuple(tuple(float(alike[left, right]) for right in order) for left in order),
-            asked_speakers=frozenset(speakers),
+            asked_speakers=tuple(map(frozenset, people.values())),
             asks_who_says=asks_who_says(question),
             asks_few_words=not _WHOLE_SENTENCES.search(question),
-            missing=_missing(standalone, [*texts, *(passage.chunk.text for passage in passages)], places),
+            missing=self._missing(question, [*texts, *(str(voice) for *_, voice in found)], places),
         )
+
+    def _missing(self, question: str, texts: Sequence[str], places: Sequence[set[str]]) -> tuple[str, ...]:
+        """The words of the question that neither the texts nor their places hold, in any form, the rarest first."""
+        held = set(analyse("\n".join(texts))).union(*places)
+        wanted = {word: analyse(word) for word in dict.fromkeys(re.findall(r"[^\W_]+(?:[-'’][^\W_]+)*", question))}
+        missing = [word for word, terms in wanted.items() if terms and not held.intersection(terms)]
+        weights = self._store.term_weights(question)
+        return tuple(sorted(missing, key=lambda word: -max(weights.get(term, math.inf) for term in wanted[word])))
 
 
 def _share(weights: Mapping[str, float], terms: set[str]) -> float:
     """How much of the question's rare words is among the terms, 0 to 1."""
     total = sum(weights.values())
     return sum(weight for term, weight in weights.items() if term in terms) / total if total else 0.0
-
-
-def _missing(question: str, texts: Sequence[str], places: Sequence[set[str]]) -> tuple[str, ...]:
-    """The words of the question that neither the texts nor their places hold, in any form."""
-    held = set(analyse("\n".join(texts))).union(*places)
-    wanted = {word: analyse(word) for word in dict.fromkeys(re.findall(r"[^\W_]+(?:[-'’][^\W_]+)*", question))}
-    return tuple(word for word, terms in wanted.items() if terms and not held.intersection(terms))
 
 
 def _holds_what_is_asked(question: str, text: str) -> bool:

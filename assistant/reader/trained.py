@@ -57,17 +57,21 @@ class RememberedReadings:
         """model: loads it, at the first need."""
         self._load = model
         self._model: ReaderModel | None = None
+        self._preloading = False
         self._store = store
         self._kept: dict[tuple[str, str, str], PassageReading] = {}
         self._lock = Lock()
 
     def preload(self) -> None:
+        """Begins to load the model, without waiting for it."""
+
         def load() -> None:
             # What fails here fails again, and is told, when it is needed.
             with suppress(Exception):
                 self.read("warm", [("", "warm")])
 
-        if self._model is None:
+        if self._model is None and not self._preloading:
+            self._preloading = True
             Thread(target=load, name="loading the reader", daemon=True).start()
 
     def of(self, question: str, passages: Sequence[Passage]) -> list[PassageReading]:
@@ -123,9 +127,6 @@ class TrainedReader:
         self._similarity = similarity
         self._readings = readings
         self._fit = fit
-
-    def preload(self) -> None:
-        self._readings.preload()
 
     def read(self, asked: Asked, passages: Sequence[Passage], documents: Sequence[Document]) -> Reading:
         reading = self._similarity.read(asked, passages, documents)

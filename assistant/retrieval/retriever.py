@@ -14,7 +14,7 @@ from assistant.retrieval.passages import Passage
 from assistant.retrieval.rerankers import Reranker
 from index.embedders import Embedder
 from index.filters import Filter
-from index.speakers import matter
+from index.speakers import asks_who_says, matter
 from index.store import ChunkStore
 
 Stages = Literal["words", "dense", "fused", "reranked"]
@@ -33,11 +33,13 @@ class Wordings(NamedTuple):
     """As it stands alone: what passages are read for."""
     searched: tuple[str, ...]
     """What is searched for and fused; the first weighs most. Nothing is found for none."""
+    names: tuple[str, ...]
+    """Where to look for the speakers who are asked: the question as it was put, then what "he" or "she" in it may point to."""
 
 
 def plain(question: str) -> Wordings:
     """A question that is searched for as it is."""
-    return Wordings(question, (question,))
+    return Wordings(question, (question,), (question,))
 
 
 class _Search(NamedTuple):
@@ -89,13 +91,14 @@ class Retriever:
         ]
         if searches and not (only and only.voices):
             # Those who are asked to speak are heard, each by what they say on it.
-            asked = self._store.speakers().asked_in(question.standalone)[:_MOST_SPEAKERS]
-            about = matter(question.standalone, asked)
-            if about != question.standalone and not asked:
+            speakers = self._store.speakers()
+            people = dict(list(next(filter(None, map(speakers.asked_in, question.names)), {}).items())[:_MOST_SPEAKERS])
+            about = matter(question.standalone, people)
+            if asks_who_says(question.standalone):
                 searches.append(_Search(about, only, _ASKED_VOICE, ", matter", is_near=True))
             searches += [
-                _Search(about, replace(only or Filter(), voices=(name,)), _ASKED_VOICE / len(asked), f", {name}", is_near=True)
-                for name in asked
+                _Search(about, replace(only or Filter(), voices=names), _ASKED_VOICE / len(people), f", voice {number}", True)
+                for number, names in enumerate(people.values(), start=1)
             ]
         return searches
 

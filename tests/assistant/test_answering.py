@@ -12,13 +12,17 @@ from assistant.answering.answers import Answer, Delta, Finished, Found, Rewritte
 from assistant.answering.citations import CitationMismatch, cite, holds
 from assistant.answering.contract import answer_as_json
 from assistant.answering.conversation import LONGEST_QUESTION, spoken
-from assistant.answering.extractive import DO_NOT_SAY
+from assistant.answering.extractive import DO_NOT_SAY, compose, trimmed
 from assistant.answering.followups import Turn, stand_alone, wordings
 from assistant.assembly import Assistant
+from assistant.reader.readings import Evidence, Reading
 from assistant.retrieval.fusion import reciprocal_rank_fusion
+from assistant.retrieval.passages import Passage
+from index.chunks import Chunk
 from index.documents import Voice
 from index.errors import QuestionError
 from index.loaders.markdown import load_markdown
+from index.loaders.text import load_text
 from tests.conftest import RIVERS
 
 
@@ -97,12 +101,13 @@ def test_a_question_that_stands_alone_stays_as_it_is(question: str) -> None:
 
 def test_without_a_conversation_nothing_is_completed() -> None:
     assert stand_alone("And where?", []) == "And where?"
-    assert wordings("And where?", []) == ("And where?", ("And where?",))
+    assert wordings("And where?", []) == ("And where?", ("And where?",), ("And where?",))
 
 
 def test_within_a_conversation_a_question_is_searched_for_beside_what_came_before() -> None:
     question = "How many engineers inspect the dams?"
-    standalone, searched = wordings(question, LAST)
+    standalone, searched, names = wordings(question, LAST)
+    assert names == (question,)
     assert standalone == question == searched[0]
     assert [turn.content in searched[number] for number, turn in enumerate(LAST, start=1)] == [True, True]
 
@@ -110,6 +115,42 @@ def test_within_a_conversation_a_question_is_searched_for_beside_what_came_befor
 def test_a_chain_of_follow_ups_reaches_back_to_the_question_that_stood_alone() -> None:
     history = [*LAST, Turn("user", "And where?"), Turn("assistant", "In Basel.")]
     assert "When was the river treaty signed?" in stand_alone("Who was there?", history)
+
+
+# -- the short answer ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "short"),
+    [
+        ("the Treaty of Amity (1977)", "the Treaty of Amity (1977)"),
+        ("Amity (1977", "Amity (1977"),
+        ("in 1977).", "in 1977"),
+        ("“amity”", "“amity”"),
+        ("amity”,", "amity"),
+        ("the U.S.", "the U.S."),
+        ("40,000 troops.", "40,000 troops"),
+        ('say "no"', 'say "no"'),
+        ('"no', "no"),
+    ],
+)
+def test_few_words_keep_the_punctuation_that_is_theirs(words: str, short: str) -> None:
+    assert trimmed(words) == short
+
+
+def test_who_says_is_the_speaker_of_the_best_sentence_though_another_is_quoted_first() -> None:
+    text = "Vu writes that dams fail. Lan argues that dams protect towns."
+    document = load_text("dams.txt", text, "digest")
+    spans = [(0, 25), (26, len(text))]
+    said = [
+        Evidence(0, start, end, text[start:end], Voice(name), score)
+        for (start, end), name, score in zip(spans, ("Vu", "Lan"), (0.95, 1.0), strict=True)
+    ]
+    chunk = Chunk("dams.txt#0", "dams.txt", (), text, 0, len(text), 12, Voice("Ada Moreno"))
+    reading = Reading((said[1], said[0]), 0.9, ((1.0, 0.0), (0.0, 1.0)), asks_who_says=True)
+    composed = compose(reading, [Passage(chunk, 1.0, {})], [document], threshold=0.5)
+    assert [sentence.text for sentence in composed.sentences] == [text[:25], text[26:]]
+    assert composed.short == "Lan"
 
 
 # -- the conversation, on the corpus that ships ---------------------------------------------------------------------------
@@ -143,7 +184,7 @@ def test_what_the_sources_do_not_say_is_said_plainly_with_the_nearest_passages(d
     assert given_.passages and given_.confidence < 0.45
     # What was looked for in vain, and the words that came nearest, which stand where it says.
     missing, nearest = given_.reason.split("Nearest, but not near enough", 1)
-    assert all(word in question for word in re.findall("“(.+?)”", missing)) and "holds" in missing
+    assert all(word in question for word in re.findall("“(.+?)”", missing)) and "None of the passages looked at holds" in missing
     quoted = nearest.split("“", 1)[1].rsplit("”", 1)[0].removesuffix(" …")
     assert any(quoted in " ".join(passage.chunk.text.split()) for passage in given_.passages)
 
@@ -182,7 +223,14 @@ def test_who_says_something_is_answered_with_the_speaker(debate: Assistant) -> N
 def test_who_is_asked_to_speak_is_heard_first(debate: Assistant) -> None:
     given_ = answer(debate, "What does Lan say about comparing a small state with a great power?")
     assert given_.citation(1).voice.speaker == "Ngo Di Lan"
-    assert any("Ngo Di Lan" in name for passage in given_.passages for name in passage.ranks)
+    assert any("voice 1" in name for passage in given_.passages for name in passage.ranks)
+    conversation = debate.converse()
+    list(conversation.ask("What does Lan say about comparing a small state with a great power?"))
+    *_, he = conversation.ask("And what does he say about formal alliances?")
+    *_, other = conversation.ask("And what does Vu say to that?")
+    assert isinstance(he, Finished) and isinstance(other, Finished)
+    assert he.answer.citation(1).voice.speaker == "Ngo Di Lan"
+    assert other.answer.citation(1).voice.speaker == "Khang Vu"
 
 
 def test_the_sentences_that_one_announces_come_with_it(debate: Assistant) -> None:

@@ -81,3 +81,10 @@ def test_a_voice_begun_before_the_part_lasts_into_it_and_only_within_its_paragra
     assert str(part[2]) == f"Lan, as reported by {HOUSE}"
     (other,) = sentences_with_voices(document, text.index("He is"), len(text))
     assert str(other[2]) == HOUSE
+
+
+def test_a_heading_or_an_article_is_no_forename() -> None:
+    assert voices("Background\n\nLan argues that power matters. Later Ngo Di Lan left. Unlike Lan, Vu doubts it.")[1] == (
+        f"Ngo Di Lan, as reported by {HOUSE}"
+    )
+    assert voices("Lan argues that power matters. The Lan-Smith thesis is old.")[0] == f"Lan, as reported by {HOUSE}"
