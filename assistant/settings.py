@@ -55,7 +55,7 @@ class Settings(BaseModel):
     """Word search alone, dense search alone, both fused, or both fused and then ranked by the reader, where there is one."""
     generator: Literal["extractive", "first-sentence", "abstain"] = "extractive"
     """Who writes the answer; the last two are baselines for evals."""
-    reader: str = NO_READER
+    reader: str = READER
     """The bundled reader; "ranker" lets it rank passages and nothing else; "none" for none at all; or the folder of a
     sentence-transformers cross-encoder to rank passages."""
     passages: int = Field(default=10, ge=1, le=50)

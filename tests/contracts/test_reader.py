@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from assistant.reader.model import ReaderModel
+from assistant.assembly import Assistant
+from assistant.reader.export import MOST_BYTES
+from assistant.reader.model import BUNDLED_RECORD, BUNDLED_WEIGHTS, ReaderModel
 from assistant.reader.network import ReaderNetwork
 from assistant.reader.pairs import MOST_TOKENS, PairEncoder
 from assistant.reader.train import tensors
+from assistant.reader.trained import RelevanceReranker, RememberedReadings, bundled_fit
+from assistant.retrieval.retriever import Retriever, plain
+from index.embedders import LocalEmbedder
 from index.errors import ModelError
 from index.models import find_model, sha256
 
@@ -90,3 +95,48 @@ def test_damaged_weights_are_refused_and_the_remedy_is_named(
         weights.unlink()
     with pytest.raises(ModelError, match=r"damaged or replaced .* reinstall the program|cannot be read"):
         ReaderModel(tmp_path / "exports", weights, made[2])
+
+
+# -- the weights that ship -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> ReaderModel:
+    return ReaderModel(tmp_path_factory.mktemp("shipped"))
+
+
+def test_weights_and_record_that_ship_belong_together() -> None:
+    told = json.loads(BUNDLED_RECORD.read_text(encoding="utf-8"))
+    assert told["sha256"] == sha256(BUNDLED_WEIGHTS)
+    assert BUNDLED_WEIGHTS.stat().st_size <= MOST_BYTES
+    assert {"plan", "step", "scores", "fit", "fitted_on"} <= told.keys()
+    assert len(bundled_fit().confidence) == 4
+
+
+def test_the_shipped_reader_finds_the_passage_and_the_words_that_answer(shipped: ReaderModel) -> None:
+    passages = [
+        ("The River Treaty", "The treaty binds both banks to share the water. Nobody says for how long."),
+        ("The River Treaty", "Moreno answers that 250 engineers inspect the dams every spring. Keller doubts it."),
+        ("Bread", "Rye bread needs a sour starter. The oven must reach 250 degrees before the loaf goes in."),
+    ]
+    read = shipped.read("How many engineers inspect the dams?", passages)
+    assert max(range(3), key=lambda number: read[number].relevance) == 1
+    start, end = read[1].answer
+    assert passages[1][1][start:end] == "250"
+    unanswered = shipped.read("Who baked the bread of the king?", passages)
+    assert max(each.relevance for each in unanswered) < read[1].relevance
+
+
+def test_ranking_by_relevance_keeps_what_it_did_not_look_at(
+    shipped: ReaderModel, debate: Assistant, embedder: LocalEmbedder
+) -> None:
+    readings = RememberedReadings(lambda: shipped, debate.store)
+    reranker = RelevanceReranker(readings, bundled_fit())
+    question = "How many Vietnamese troops were stationed in Laos in the late 1970s, according to Vu?"
+    found = Retriever(debate.store, embedder).search(plain(question), 30)
+    ranked = reranker.rerank(question, found)
+    assert ranked[20:] == found[20:]
+    assert {each.chunk.id for each in ranked} == {each.chunk.id for each in found}
+    assert [each.ranks["reader"] for each in ranked[:20]] == list(range(1, 21))
+    assert "40,000" in ranked[0].chunk.text
+    assert reranker.rerank(question, []) == []
