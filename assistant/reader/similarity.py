@@ -35,6 +35,8 @@ _SECOND_HAND = 0.1
 _SECOND_HAND_KINDS = frozenset({"map", "timeline", "caution"})
 # "The sources do not say" must not win over a sentence that answers as well.
 _GAP = 0.05
+# Unless the question asks in its very words for what the sources leave out.
+_NAMED_GAP, _ALL_WORDS = 0.2, 0.99
 # A follow-up asks for more than the words of the last answer.
 _TOLD = 0.3
 
@@ -113,6 +115,7 @@ class SimilarityReader:
                 + _ASKED_KIND_OF_ANSWER * _holds_what_is_asked(question, texts[number])
                 - _SECOND_HAND * (kind in _SECOND_HAND_KINDS)
                 - _GAP * (kind == GAPS)
+                + _NAMED_GAP * (kind == GAPS and _share(own_weights, terms) > _ALL_WORDS)
                 - _TOLD * (" ".join(texts[number].split()) in asked.last_answer)
             )
             scores.append(score)

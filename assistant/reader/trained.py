@@ -135,19 +135,28 @@ class TrainedReader:
         fit = self._fit
         read = self._readings.of(asked.standalone, passages)
 
-        def score(evidence: Evidence) -> float:
+        def gain(evidence: Evidence) -> float:
             told, begin = read[evidence.passage], passages[evidence.passage].chunk.start
             carries = told.evidence_of(evidence.start - begin, evidence.end - begin)
             start, end = (begin + place for place in told.answer)
             holds = evidence.start < end and start < evidence.end
             return (
-                evidence.score
-                + fit.carries * (0.0 if carries is None else logistic(carries))
+                fit.carries * (0.0 if carries is None else logistic(carries))
                 + fit.answers * logistic(told.relevance)
                 + fit.holds * holds * logistic(told.answer_logit)
             )
 
-        scores = [score(evidence) for evidence in reading.evidence]
+        gains = [gain(evidence) for evidence in reading.evidence]
+        scores = [evidence.score + gained for evidence, gained in zip(reading.evidence, gains, strict=True)]
+        is_gap = [documents[evidence.passage].kind == GAPS for evidence in reading.evidence]
+        # "The sources do not name the committee" answers nothing, and is the right thing to quote: it meets the best answer
+        # by similarity alone.
+        best = max((number for number, gap in enumerate(is_gap) if not gap), key=scores.__getitem__, default=None)
+        if best is not None:
+            scores = [
+                evidence.score + gains[best] if gap else score
+                for evidence, gap, score in zip(reading.evidence, is_gap, scores, strict=True)
+            ]
         order = sorted(range(len(scores)), key=lambda number: (-scores[number], number))
         # A list of what the sources do not say is no source of an answer.
         telling = [each for each, document in zip(read, documents, strict=True) if document.kind != GAPS] or read
