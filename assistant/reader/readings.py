@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -54,8 +55,8 @@ class Reading:
     """Words of the question that stand in no passage and are no speaker's name, as the person wrote them, the rarest first."""
     asks_who_says: bool = False
     """Whether the answer is a speaker."""
-    asks_few_words: bool = True
-    """Whether few words can answer: it is no comparison, and asks for no yes or no."""
+    few_words: re.Pattern[str] | None = None
+    """What few words must hold to answer: a date, a number, a name; None where whole sentences are asked for."""
     answers: tuple[ShortAnswer, ...] = ()
     """The likeliest few words of each passage, best first; empty where no reader is trained to find them."""
     signals: tuple[float, ...] = ()

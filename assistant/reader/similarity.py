@@ -43,8 +43,12 @@ _TOLD = 0.3
 # confidence = logistic(a + b * best cosine of a passage + c * best cosine of a sentence); docs/evals.md tells the fit.
 _CONFIDENCE = (-6.5, 6.6, 3.7)
 
+# A comparison, a yes or no, a reason, a manner, a definition, an opinion.
 _WHOLE_SENTENCES = re.compile(
-    r"\bcompare|\bcontrast|\bsummari[sz]e|\bexplain\b|\bdiffer|"
+    r"\bcompare|\bcontrast|\bsummari[sz]e|\bexplain\b|\bdiffer|\bwhy\b|\bwhat\s+happen|\bwh(?:at|o)\s+are\b|"
+    r"\bhow\b(?!\s+(?:many|much|long|old|often|far|large|big|high|deep|tall|late|early|soon|fast)\b)|"
+    r"\bwhat\s+(?:is|was)\s+(?!the\b|his\b|her\b|its\b|their\b)\w+(?:\s+\w+)?\W*$|"
+    r"\bwhat\s+(?:do|does|did|would|has|have)\b.*\b(?:say|says|said|think|thinks|argue|argued|believe|mean|claim|answer|reply)\b|"
     r"^\W*(?:(?:and|but|so|or|then|according to [^,]+,)\s+)?(?!(?:can|could|do|would) you\b)"
     r"(?:do|does|did|is|are|was|were|can|could|will|would|should|must|may|shall|has|have|had|isn|aren|wasn|weren|don|doesn|didn)\b",
     re.IGNORECASE,
@@ -62,6 +66,8 @@ _EXPECTED: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
         ),
     ),
 )
+_NAME = (re.compile(r"\bwho(?:m|se)?\b", re.IGNORECASE), re.compile(r"[A-Z]"))
+_ANYTHING = re.compile(r"\w")
 
 
 class SimilarityReader:
@@ -129,7 +135,7 @@ class SimilarityReader:
             overlaps=tuple(tuple(float(alike[left, right]) for right in order) for left in order),
             asked_speakers=tuple(map(frozenset, people.values())),
             asks_who_says=asks_who_says(question),
-            asks_few_words=not _WHOLE_SENTENCES.search(question),
+            few_words=_few_words(question),
             missing=self._missing(question, [*texts, *(str(voice) for *_, voice in found)], places),
         )
 
@@ -146,6 +152,13 @@ def _share(weights: Mapping[str, float], terms: set[str]) -> float:
     """How much of the question's rare words is among the terms, 0 to 1."""
     total = sum(weights.values())
     return sum(weight for term, weight in weights.items() if term in terms) / total if total else 0.0
+
+
+def _few_words(question: str) -> re.Pattern[str] | None:
+    """What few words must hold to answer; None where whole sentences are asked for."""
+    if _WHOLE_SENTENCES.search(question):
+        return None
+    return next((holds for asks, holds in (*_EXPECTED, _NAME) if asks.search(question)), _ANYTHING)
 
 
 def _holds_what_is_asked(question: str, text: str) -> bool:

@@ -124,7 +124,7 @@ def test_a_chain_of_follow_ups_reaches_back_to_the_question_that_stood_alone() -
     ("words", "short"),
     [
         ("the Treaty of Amity (1977)", "the Treaty of Amity (1977)"),
-        ("Amity (1977", "Amity (1977"),
+        ("Amity (1977", "Amity"),
         ("in 1977).", "in 1977"),
         ("“amity”", "“amity”"),
         ("amity”,", "amity"),
@@ -153,6 +153,24 @@ def test_who_says_is_the_speaker_of_the_best_sentence_though_another_is_quoted_f
     assert composed.short == "Lan"
 
 
+@pytest.mark.parametrize(
+    ("question", "short"),
+    [
+        ("Up to how many soldiers does Vu say Hanoi sent in 2000?", "10,000"),
+        ("On what date was the Mutual Defense Treaty between Vietnam and Laos signed?", "22 September 1977"),
+        ("Until when was Taiwan under martial law?", "15 July 1987"),
+        ("Who led the Vietnamese delegation that signed the 1977 treaty with Laos?", "Le Duan and Pham Van Dong"),
+        ("Is Vietnam allied with Laos?", ""),
+        ("Why does Lan doubt that the 1977 treaty is an alliance treaty?", ""),
+        ("What is hedging?", ""),
+        ("Compare Vu and Lan on Taiwan.", ""),
+    ],
+)
+def test_few_words_answer_where_few_words_are_asked_for(debate: Assistant, question: str, short: str) -> None:
+    given_ = answer(debate, question)
+    assert (given_.short, given_.headline, given_.abstained) == (short, short, False)
+
+
 # -- the conversation, on the corpus that ships ---------------------------------------------------------------------------
 
 
@@ -165,7 +183,7 @@ def test_an_answer_cites_the_words_and_the_voice(debate: Assistant) -> None:
     for citation in given_.citations:
         assert debate.store.document(citation.document).text[citation.start : citation.end] == citation.quote
     assert all(sentence.support == "verified" for sentence in given_.sentences)
-    assert "unclear" in given_.short
+    assert "unclear" in given_.sentences[0].text
 
 
 def test_events_come_in_order_and_add_up_to_the_answer(debate: Assistant) -> None:
@@ -181,7 +199,7 @@ def test_events_come_in_order_and_add_up_to_the_answer(debate: Assistant) -> Non
 def test_what_the_sources_do_not_say_is_said_plainly_with_the_nearest_passages(debate: Assistant, question: str) -> None:
     given_ = answer(debate, question)
     assert (given_.abstained, given_.short, given_.sentences, given_.citations) == (True, DO_NOT_SAY, (), ())
-    assert given_.passages and given_.confidence < 0.45
+    assert given_.passages and given_.confidence < 0.35
     # What was looked for in vain, and the words that came nearest, which stand where it says.
     missing, nearest = given_.reason.split("Nearest, but not near enough", 1)
     assert all(word in question for word in re.findall("“(.+?)”", missing)) and "None of the passages looked at holds" in missing
