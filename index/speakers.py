@@ -122,7 +122,8 @@ class Speakers:
         return {
             person: names
             for person, names in self.named_in(question).items()
-            if is_asked_to_speak(person, question) or (" " in person and _stands_in(folded(person), told))
+            if is_asked_to_speak(person, question)
+            or (" " in person and _goes_by_family_name(person) and _stands_in(folded(person), told))
         }
 
 

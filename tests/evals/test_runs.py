@@ -63,7 +63,9 @@ def test_a_plain_suite_is_measured_in_documents_and_in_sentences(ask: Callable[.
     basel = found["p1"]
     assert basel.scores["nDCG@10"] == basel.scores["R@1"] == basel.scores["evidence R@1"] == 1
     assert basel.scores["citation precision"] == basel.scores["citation recall"] == basel.scores["quotes at their offsets"] == 1
-    assert basel.scores["F1"] == pytest.approx(2 * 1 / (6 + 1)) and basel.scores["EM"] == 0
+    assert basel.scores["F1"] == basel.scores["EM"] == 1
+    unread = ask(reader="none")["p1"]
+    assert unread.scores["F1"] == pytest.approx(2 * 1 / (6 + 1)) and unread.scores["EM"] == 0
     assert basel.scores["ROUGE-L"] > 0.2 and basel.confidence is not None and basel.answer is not None
     assert "key-fact recall" not in basel.scores and "both sides@10" not in basel.scores
     peru = found["p4"]
@@ -96,7 +98,7 @@ def test_retrieval_alone_gives_the_same_figures_as_with_answers(ask: Callable[..
 
 
 def test_stages_of_retrieval_are_settings(ask: Callable[..., dict[str, Result]]) -> None:
-    for stages, expected in (("words", {"words"}), ("dense", {"dense"}), ("fused", {"words", "dense"}), ("reranked", {"words", "dense"})):  # fmt: skip
+    for stages, expected in (("words", {"words"}), ("dense", {"dense"}), ("fused", {"words", "dense"}), ("reranked", {"words", "dense", "reader"})):  # fmt: skip
         answer = ask(retrieval=stages)["p1"].answer
         assert answer is not None and set(answer["passages"][0]["ranks"]) == expected
 

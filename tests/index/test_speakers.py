@@ -68,6 +68,7 @@ def test_names_without_what_stands_around_them(speaker: str, plain: str, family:
         ("Compare Irranca-Davies and Jonas Keller on dams.", ["Huw Irranca-Davies", "Jonas Keller"]),
         ("When did Williams leave the house?", []),
         ("How did Laos respond to China?", []),
+        ("Where were the relations of Vietnam and Laos settled?", []),
         ("Compare the 2 proposals.", []),
         ("The answer to drought: what is it?", []),
         ("Who says that Keller misreads Moreno?", []),
