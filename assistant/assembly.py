@@ -128,12 +128,12 @@ def _reading(settings: Settings, embedder: Embedder, store: LocalStore) -> tuple
     similarity = SimilarityReader(RememberingEmbedder(embedder), store)
     if settings.reader == NO_READER:
         return None, similarity, _nothing
+    if settings.reader != READER and settings.retrieval != "reranked":
+        raise SettingsError(
+            f"reader = {settings.reader} ranks passages and nothing else, but retrieval = {settings.retrieval} ranks none; "
+            "set retrieval = reranked as well."
+        )
     if settings.reader not in (READER, RANKER):
-        if settings.retrieval != "reranked":
-            raise SettingsError(
-                f"reader = {settings.reader} ranks passages, but retrieval = {settings.retrieval} ranks none; "
-                "set retrieval = reranked as well."
-            )
         return CrossEncoderReranker(CrossEncoder(Path(settings.reader).expanduser())), similarity, _nothing
     from assistant.reader.model import ReaderModel
     from assistant.reader.trained import RelevanceReranker, RememberedReadings, TrainedReader, bundled_fit

@@ -23,8 +23,8 @@ _SAME = 0.82
 # Where the question names several speakers, each is heard, if at all to the point.
 _HEARD = 0.8
 _CLOSE_GAP = 0.85
-# Log-odds below which few words are no answer: from here on a third of those of SQuAD questions kept out are right, unanswerable
-# questions included (docs/answers.md).
+# Log-odds below which few words are no answer: above, about half are right on the SQuAD questions kept out, those without an
+# answer included; below, one in ten (docs/answers.md).
 _UNLIKELY = 3.0
 _LONGEST_NEAREST = 160
 _MOST_WORDS = 5

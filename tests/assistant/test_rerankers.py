@@ -66,9 +66,10 @@ def test_a_cross_encoder_of_ones_own_ranks_by_its_scores(cross_encoder: Path) ->
     assert below[20:] == many[20:] and {each.chunk.id for each in below} == {each.chunk.id for each in many}
 
 
-def test_a_cross_encoder_that_would_rank_nothing_is_refused(debate_store: Path, cross_encoder: Path) -> None:
-    with pytest.raises(SettingsError, match="set retrieval = reranked"):
-        Assistant(Settings(store=debate_store, reader=str(cross_encoder), retrieval="fused"))
+def test_what_would_rank_nothing_is_refused(debate_store: Path, cross_encoder: Path) -> None:
+    for reader in (str(cross_encoder), "ranker"):
+        with pytest.raises(SettingsError, match="set retrieval = reranked"):
+            Assistant(Settings(store=debate_store, reader=reader, retrieval="fused"))
 
 
 def test_what_is_no_cross_encoder_is_told(tmp_path: Path) -> None:
