@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 from assistant.answering.conversation import Conversation, check_question
 from assistant.answering.followups import Turn, as_asked, wordings
 from assistant.answering.generators import GENERATORS
+from assistant.reader.model import LazyReaderModel
 from assistant.reader.readings import Reader
 from assistant.reader.similarity import SimilarityReader
 from assistant.retrieval.passages import Passage
@@ -19,7 +20,7 @@ from assistant.settings import NO_READER, RANKER, READER, Settings
 from index.build import Plan, Progress, Report, build, compare, corpus_sources, known_failures
 from index.cross_encoders import CrossEncoder
 from index.documents import Document
-from index.embedders import Embedder, RememberingEmbedder, default_exports, embedder_for
+from index.embedders import Embedder, RememberingEmbedder, embedder_for
 from index.errors import CorpusError, QuestionError, SettingsError, StoreMissing, StoreOutdated
 from index.filters import Filter
 from index.store import LocalStore
@@ -35,19 +36,22 @@ class Assistant:
     Raises StoreMissing, StoreMismatch, StoreError or ModelError.
     """
 
-    def __init__(self, settings: Settings, embedder: Embedder | None = None) -> None:
-        """embedder: one that is being loaded already."""
+    def __init__(
+        self, settings: Settings, embedder: Embedder | None = None, reader_model: LazyReaderModel | None = None
+    ) -> None:
+        """embedder, reader_model: ones that are being loaded already."""
         self._settings = settings
         self._embedder = embedder or embedder_for(settings.for_index())
+        self._reader_model = reader_model or _lazy_reader_model(settings)
         self.store = LocalStore(settings.for_index().store)
-        reranker, self._reader, self._preload = _reading(settings, self._embedder, self.store)
+        reranker, self._reader = _reading(settings, self._embedder, self.store, self._reader_model)
         self._retriever = Retriever(self.store, self._embedder, reranker, stages=settings.retrieval)
         self.store.check(fingerprint=self._embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
 
     def warm(self, *, reading: bool = True) -> None:
         """reading: False when passages are only searched for, which may need no model."""
-        if reading:
-            self._preload()
+        if reading and self._reader_model:
+            self._reader_model.preload()
         self.store.warm()
         if reading or self._settings.retrieval != "words":
             self._embedder.embed(["warm"])
@@ -123,30 +127,30 @@ class Assistant:
         self.store.close()
 
 
-def _reading(settings: Settings, embedder: Embedder, store: LocalStore) -> tuple[Reranker | None, Reader, Callable[[], None]]:
-    """What ranks, what reads, and what begins to load them."""
+def _lazy_reader_model(settings: Settings) -> LazyReaderModel | None:
+    return LazyReaderModel(settings.exports) if settings.has_bundled_reader else None
+
+
+def _reading(
+    settings: Settings, embedder: Embedder, store: LocalStore, model: LazyReaderModel | None
+) -> tuple[Reranker | None, Reader]:
+    """What ranks, and what reads."""
     similarity = SimilarityReader(RememberingEmbedder(embedder), store)
     if settings.reader == NO_READER:
-        return None, similarity, _nothing
+        return None, similarity
     if settings.reader != READER and settings.retrieval != "reranked":
         raise SettingsError(
             f"reader = {settings.reader} ranks passages and nothing else, but retrieval = {settings.retrieval} ranks none; "
             "set retrieval = reranked as well."
         )
-    if settings.reader not in (READER, RANKER):
-        return CrossEncoderReranker(CrossEncoder(Path(settings.reader).expanduser())), similarity, _nothing
-    from assistant.reader.model import ReaderModel
+    if model is None:
+        return CrossEncoderReranker(CrossEncoder(Path(settings.reader).expanduser())), similarity
     from assistant.reader.trained import RelevanceReranker, RememberedReadings, TrainedReader, bundled_fit
 
-    exports = settings.for_index().exports or default_exports()
-    readings = RememberedReadings(lambda: ReaderModel(exports), store)
+    readings = RememberedReadings(model, store)
     fit = bundled_fit()
     reader = similarity if settings.reader == RANKER else TrainedReader(similarity, readings, fit)
-    return RelevanceReranker(readings, fit), reader, readings.preload
-
-
-def _nothing() -> None:
-    """Needs no loading ahead."""
+    return RelevanceReranker(readings, fit), reader
 
 
 def build_index(settings: Settings, *, rebuild: bool = False) -> Iterator[Plan | Progress | Report]:

@@ -116,8 +116,13 @@ def ask(
 
     settings = _settings(context, corpus, store)
     embedder = embedder_for(settings.for_index())
-    # The model loads while the rest of the program is imported.
+    # The models load while the rest of the program is imported.
     embedder.preload()
+    from assistant.reader.model import LazyReaderModel
+
+    reader_model = LazyReaderModel(settings.exports) if settings.has_bundled_reader else None
+    if reader_model:
+        reader_model.preload()
 
     from assistant.answering.answers import Finished
     from assistant.answering.contract import answer_as_json
@@ -128,7 +133,7 @@ def ask(
 
     question = check_question(sys.stdin.read() if question == "-" else question)
     turns = _history(history)
-    assistant = open_assistant(settings, embedder=embedder)
+    assistant = open_assistant(settings, embedder=embedder, reader_model=reader_model)
     only = Filter(
         tuple(source or ()), tuple(voice or ()), tuple(kind or ()), check_date(since, "--since"), check_date(until, "--until")
     )

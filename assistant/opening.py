@@ -7,12 +7,19 @@ import sys
 from assistant.assembly import Assistant, build_index, store_state, upgrade_store
 from assistant.inert import inert
 from assistant.listing import drift_lines, show_build
+from assistant.reader.model import LazyReaderModel
 from assistant.settings import Settings
 from index.embedders import Embedder
 
 
-def open_assistant(settings: Settings, *, up_to_date: bool = False, embedder: Embedder | None = None) -> Assistant:
-    """up_to_date: also takes in what changed since the index was built. embedder: one that is being loaded already.
+def open_assistant(
+    settings: Settings,
+    *,
+    up_to_date: bool = False,
+    embedder: Embedder | None = None,
+    reader_model: LazyReaderModel | None = None,
+) -> Assistant:
+    """up_to_date: also takes in what changed since the index was built. embedder, reader_model: ones being loaded already.
 
     Raises AssistantError.
     """
@@ -23,7 +30,7 @@ def open_assistant(settings: Settings, *, up_to_date: bool = False, embedder: Em
         sys.stderr.write("! The index was made by an earlier release; it now has this release's format. Nothing was lost.\n")
     if up_to_date or state == "unbuilt":
         bring_up_to_date(settings, quiet=True)
-    assistant = Assistant(settings, embedder)
+    assistant = Assistant(settings, embedder, reader_model)
     assistant.check_not_empty()
     return assistant
 

@@ -66,6 +66,10 @@ class Settings(BaseModel):
     evals: Path | None = None
     """Folder of eval runs, and of the indexes of suites that bring their own corpus file."""
 
+    @property
+    def has_bundled_reader(self) -> bool:
+        return self.reader in (READER, RANKER)
+
     def evals_folder(self) -> Path:
         if self.evals is not None:
             return self.evals.expanduser()

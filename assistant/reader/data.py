@@ -7,7 +7,11 @@ of the same article first. A fifth of the articles, chosen by a hash of their ti
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import re
+import sys
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,8 +31,16 @@ SINGLE_SENTENCES = ("qamr_dev", "qamr_test")
 """Sets whose passages are sentences that stand alone: many questions on few words."""
 CHOSEN_SENTENCES = "clapnq-dev"
 """A set whose annotators chose the sentences of an answer."""
+WRITTEN = Path(__file__).with_name("written.txt")
+"""Questions on paragraphs of ARTICLES that were written for this reader: half of them only look as if they were answered."""
 _ASKED_ELSEWHERE = ("squad2", "covidqa")
 """Sets for evaluation with the same questions: what they call an article is what is kept out."""
+
+# How the Penn Treebank's way of writing differs from everybody's: its quotation marks, and blanks before and after signs.
+_TREEBANK = re.compile(
+    r"(?P<quote>`` ?| ?'')|(?<=\S) (?=[,.;:?!%)\]](?:\s|$)|n't\b|'(?:s|re|ve|ll|d|m)?(?:\s|$)|°)"
+    r"|(?<=[(\[$£€]) (?=\S)|(?<=\w) (?=-\s\w)|(?<=\w -) (?=\w)"
+)
 
 # Longer texts are cut into windows of whole sentences, as long as the chunks that are read when answering.
 _WINDOW_WORDS = 150
@@ -89,21 +101,53 @@ class _Asked:
     known_wrong: tuple[int, ...]
 
 
-def read_data(folder: Path, sets: Path, embedder: Embedder) -> Data:
+def read_data(folder: Path, sets: Path, embedder: Embedder, written: Path | None = None) -> Data:
     """folder: the training files in SQuAD's format. sets: the folder of question sets, for clapnq-dev and names of articles.
+    written: more questions on those files' paragraphs, in the form of WRITTEN.
 
     Raises OSError and ValueError where a file is missing or is not what it should be.
     """
+    more = read_written(written) if written else {}
     texts: list[Text] = []
     asked: list[_Asked] = []
     groups = {row["id"]: row["group"] for name in _ASKED_ELSEWHERE for row in _lines(sets / name / "questions.dev.jsonl.gz")}
     for name in (*ARTICLES, *SINGLE_SENTENCES):
-        _add_articles(folder / f"{name}.json.gz", name, groups, texts, asked)
+        _add_articles(folder / f"{name}.json.gz", name, groups, more, texts, asked)
     _add_chosen(sets / CHOSEN_SENTENCES, texts, asked)
+    if more:
+        raise ValueError(f"{written}: no file in {folder} has the paragraph @{next(iter(more))}")
     return Data(texts, list(_with_wrong(texts, asked, embedder)))
 
 
-def _add_articles(path: Path, source: str, groups: Mapping[str, str], texts: list[Text], asked: list[_Asked]) -> None:
+def read_written(path: Path) -> dict[str, list[tuple[str, str | None]]]:
+    """For each paragraph, by the first ten digits of its SHA-256, questions with their answer; None for those without one.
+
+    A line "@digits" names the paragraph; "+ question | answer" and "- question" follow. Raises ValueError for other lines.
+    """
+    found: dict[str, list[tuple[str, str | None]]] = {}
+    here: list[tuple[str, str | None]] | None = None
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        question, separator, answer = line[2:].rpartition(" | ")
+        if line.startswith("@"):
+            here = found.setdefault(line[1:].strip(), [])
+        elif here is not None and line.startswith("+ ") and question and answer:
+            here.append((question, answer))
+        elif here is not None and line.startswith("- ") and not separator:
+            here.append((line[2:], None))
+        elif line.strip():
+            raise ValueError(f"{path}, line {number}: not '@digits', '+ question | answer' or '- question'")
+    return found
+
+
+def _add_articles(
+    path: Path,
+    source: str,
+    groups: Mapping[str, str],
+    written: dict[str, list[tuple[str, str | None]]],
+    texts: list[Text],
+    asked: list[_Asked],
+) -> None:
+    """Takes out of `written` what it adds."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         articles = json.load(file)["data"]
     for article in articles:
@@ -111,12 +155,15 @@ def _add_articles(path: Path, source: str, groups: Mapping[str, str], texts: lis
         group = next((groups[each] for each in ids if each in groups), article["title"])
         title = "" if source in SINGLE_SENTENCES else article["title"].replace("_", " ")
         for paragraph in article["paragraphs"]:
-            context = _plain(paragraph["context"])
-            windows = list(_windows(context))
+            context = _Context(paragraph["context"])
+            windows = list(_windows(context.text))
             first = len(texts)
-            texts.extend(Text(title, context[start:end], group, source) for start, end in windows)
+            texts.extend(Text(title, context.text[start:end], group, source) for start, end in windows)
             for question in paragraph["qas"]:
-                asked.extend(_asked_of(question, source, texts, windows, first))
+                asked.extend(_asked_of(context.placed(question), source, texts, windows, first))
+            digits = hashlib.sha256(paragraph["context"].encode()).hexdigest()[:10]
+            for line, answer in written.pop(digits, ()):
+                asked.extend(_asked_of(context.question(line, answer), source, texts, windows, first))
 
 
 def _asked_of(question: dict[str, Any], source: str, texts: list[Text], windows: list[Span], first: int) -> Iterator[_Asked]:
@@ -166,9 +213,38 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _plain(text: str) -> str:
-    """Quotation marks of the Penn Treebank as plain ones; nothing moves."""
-    return text.replace("``", '" ').replace("''", ' "')
+class _Context:
+    """A paragraph as everybody would write it, and where its places went."""
+
+    def __init__(self, told: str) -> None:
+        parts, self._moved, last, length = [], [(0, 0)], 0, 0
+        for found in _TREEBANK.finditer(told):
+            parts += [told[last : found.start()], '"' if found["quote"] else ""]
+            length += len(parts[-2]) + len(parts[-1])
+            last = found.end()
+            # From here on, so much further left.
+            self._moved.append((last, last - length))
+        self.text = "".join((*parts, told[last:]))
+
+    def placed(self, question: dict[str, Any]) -> dict[str, Any]:
+        answers = []
+        for answer in question["answers"]:
+            start = answer["answer_start"]
+            begin, end = self._place(start), self._place(start + len(answer["text"].rstrip()))
+            answers.append({"text": self.text[begin:end].rstrip(), "answer_start": begin})
+        return {**question, "answers": answers}
+
+    def question(self, question: str, answer: str | None) -> dict[str, Any]:
+        """One that was written for this paragraph. Raises ValueError where the answer does not stand in it."""
+        places = [] if answer is None else [found.start() for found in re.finditer(re.escape(answer), self.text)]
+        if answer is not None and not places:
+            raise ValueError(f"the answer {answer!r} to {question!r} does not stand in its paragraph")
+        found = [{"text": answer, "answer_start": place} for place in places]
+        return {"question": question, "is_impossible": answer is None, "answers": found}
+
+    def _place(self, told: int) -> int:
+        _, moved = self._moved[bisect_right(self._moved, (told, sys.maxsize)) - 1]
+        return told - moved
 
 
 def _windows(text: str) -> Iterator[Span]:
@@ -220,17 +296,17 @@ def _confused(asked: _Asked, texts: list[Text], cosines: NDArray[np.float32], wo
         for rank, number in enumerate(ranking):
             # Of the same article: as if it stood higher, for it is more likely to be met.
             ranks[number] += (2.0 if texts[number].group == asked.group else 1.0) / (60 + rank)
-    right = texts[asked.right] if asked.right is not None else None
-    answers = {right.text[start:end].lower() for start, end in asked.spans} if right else set()
+    if asked.right is None:
+        # It has no answer in its own paragraph, and may well have one elsewhere.
+        return asked.known_wrong[:_CONFUSED]
+    right = texts[asked.right]
+    answers = {right.text[start:end].lower() for start, end in asked.spans}
     single = asked.source in SINGLE_SENTENCES
     wrong = [
         number
         for number in sorted(ranks, key=lambda number: -ranks[number])
-        if number not in asked.known_wrong
-        and (texts[number].source in SINGLE_SENTENCES) == single
-        and (right is None or texts[number].text != right.text)
+        if (texts[number].source in SINGLE_SENTENCES) == single
+        and texts[number].text != right.text
         and not any(answer in texts[number].text.lower() for answer in answers)
-        # A question without an answer has none in its own article: it may well have one elsewhere.
-        and (right is not None or texts[number].group == asked.group)
     ]
-    return (*asked.known_wrong, *wrong)[:_CONFUSED]
+    return tuple(wrong[:_CONFUSED])

@@ -7,15 +7,19 @@ model's own and are taken from its package. Weights are verified by their SHA-25
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock, Thread
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assistant.reader.pairs import Pair, PairEncoder
+from index.embedders import default_exports
 from index.errors import ModelError
 from index.exported import Requests, compile_kept
 from index.models import find_model, sha256
@@ -27,6 +31,8 @@ BUNDLED_WEIGHTS = Path(__file__).with_name("reader.safetensors")
 BUNDLED_RECORD = Path(__file__).with_name("reader.json")
 """SHA-256 of the weights, how they were trained, and what was fitted on them."""
 _WORD_VECTORS = "embeddings.word_embeddings.weight"
+_FORM = 2
+"""Changes when the same weights are compiled otherwise."""
 _HEADS = 12
 _LAYER_NORM = 1e-12
 _HIDDEN = -1e4
@@ -66,7 +72,7 @@ class ReaderModel:
         digest = _told_digest(record)
         core = openvino.Core()
         compiled = compile_kept(
-            core, exports / f"reader-{digest[:12]}", digest, "exact", lambda: network(_verified(weights, digest))
+            core, exports / "reader", [digest, _FORM], "exact", lambda: _halved(core, network(_verified(weights, digest)))
         )
         self._requests = Requests(compiled)
         self._encoder = PairEncoder(find_model().folder / "tokenizer.json")
@@ -76,6 +82,34 @@ class ReaderModel:
         pairs = self._encoder.encode(question, passages)
         found = self._requests.run(map(_row, pairs))
         return [_reading(pair, float(relevance[0, 0]), tokens[0]) for pair, (relevance, tokens) in zip(pairs, found, strict=True)]
+
+
+class LazyReaderModel:
+    """Loads the model that ships once, at the first need or ahead of it. Safe to share between threads."""
+
+    def __init__(self, exports: Path | None = None) -> None:
+        """exports: as for ReaderModel; the user's cache folder for None."""
+        self._exports = exports
+        self._lock = Lock()
+        self._model: ReaderModel | None = None
+
+    def preload(self) -> None:
+        """Begins to load it, without waiting for it."""
+
+        def load() -> None:
+            # What fails here fails again, and is told, when it is needed.
+            with suppress(Exception):
+                self()
+
+        if self._model is None and not self._lock.locked():
+            Thread(target=load, name="loading the reader", daemon=True).start()
+
+    def __call__(self) -> ReaderModel:
+        """Raises ModelError."""
+        with self._lock:
+            if self._model is None:
+                self._model = ReaderModel(self._exports.expanduser() if self._exports else default_exports())
+            return self._model
 
 
 def _row(pair: Pair) -> list[NDArray[np.int64]]:
@@ -121,6 +155,16 @@ def _verified(weights: Path, digest: str) -> Weights:
     bundled.digest()
     words = load_file(bundled.weights)[_WORD_VECTORS]
     return {**load_file(weights), f"body.{_WORD_VECTORS}": words}
+
+
+def _halved(core: Any, model: Any) -> Any:
+    """The same with its constants kept in half precision, as the weights are: half as much to read at each start."""
+    openvino = runtime()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "reader.xml"
+        openvino.save_model(model, path, compress_to_fp16=True)
+        made = core.read_model(path.read_bytes(), openvino.Tensor(np.fromfile(path.with_suffix(".bin"), np.uint8)))
+    return made
 
 
 def network(weights: Weights) -> Any:

@@ -33,11 +33,13 @@ class Scores:
     """Of the short answer, the right passage given."""
     evidence: float
     """How often the sentence scored highest is one that carries the answer."""
+    refused: float
+    """AUROC of relevance: passages that answer against those that their annotators asked an unanswerable question of."""
     spans: int
 
     @property
     def overall(self) -> float:
-        return (self.first + self.told_apart + self.span_f1 + self.evidence) / 4
+        return (self.first + self.told_apart + self.span_f1 + self.evidence + self.refused) / 5
 
 
 def score(network: ReaderNetwork, data: Data, examples: Sequence[Example], encoder: PairEncoder, device: str) -> Scores:
@@ -45,7 +47,7 @@ def score(network: ReaderNetwork, data: Data, examples: Sequence[Example], encod
 
     examples = [example for example in examples if example.source not in SINGLE_SENTENCES]
     examples = examples[:: max(1, len(examples) // _MOST_QUESTIONS)]
-    answering, others, first, f1, carried = [], [], [], [], []
+    answering, others, near, first, f1, carried = [], [], [], [], [], []
     network.eval()
     for example in examples:
         each = labelled(data, example, encoder, example.wrong[:_WRONG])
@@ -53,7 +55,7 @@ def score(network: ReaderNetwork, data: Data, examples: Sequence[Example], encod
             outputs = network(*tensors([labelled.pair for labelled in each], device))
         relevance, tokens = (output.float().cpu() for output in outputs)
         if example.right is None:
-            others.extend(relevance.tolist())
+            near.extend(relevance.tolist())
             continue
         answering.append(float(relevance[0]))
         others.extend(relevance[1:].tolist())
@@ -68,7 +70,8 @@ def score(network: ReaderNetwork, data: Data, examples: Sequence[Example], encod
             rights = zip(each[0].starts, each[0].ends, strict=True)
             f1.append(max(_f1(found, range(start, last + 1)) for start, last in rights))
     return Scores(
-        first=float(np.mean(first)), told_apart=_auroc(answering, others), span_f1=float(np.mean(f1)),
+        first=float(np.mean(first)), told_apart=_auroc(answering, [*others, *near]), refused=_auroc(answering, near),
+        span_f1=float(np.mean(f1)),
         evidence=float(np.mean(carried)), spans=len(f1),
     )  # fmt: skip
 

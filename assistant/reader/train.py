@@ -30,7 +30,7 @@ from assistant.reader.network import ReaderNetwork
 from assistant.reader.pairs import Pair, PairEncoder
 from assistant.reader.scoring import Scores, score
 from index.embedders import LocalEmbedder
-from index.models import find_model
+from index.models import find_model, sha256
 from index.sentences import sentence_spans
 
 _BLOCK = 512
@@ -57,6 +57,8 @@ class Plan:
     ranking: float = 0.5
     """Weights of these losses; those of relevance and span are 1."""
     seed: int = 1
+    start: str = ""
+    """SHA-256 of the weights that it starts from; empty for the embedding model's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,12 +260,17 @@ class Run:
         return True
 
 
-def train(data: Data, folder: Path, plan: Plan, *, minutes: float, device: str, check_every: int = 800) -> None:
-    """Raises ValueError where the folder holds another run."""
+def train(
+    data: Data, folder: Path, plan: Plan, *, minutes: float, device: str, start: Path | None = None, check_every: int = 800
+) -> None:
+    """start: the weights that the plan starts from. Raises ValueError where the folder holds another run."""
     torch.manual_seed(plan.seed)
     source = find_model().folder
     encoder = PairEncoder(source / "tokenizer.json")
-    network = ReaderNetwork(source).to(device)
+    network = ReaderNetwork(source)
+    if start:
+        network.load_state_dict(load_file(start), strict=False)
+    network = network.to(device)
     learned, kept_out = data.split()
     steps = sum(1 for number in range(plan.epochs) for _ in epoch(data, learned, encoder, plan, number))
     run = Run(folder, network, plan, steps, device)
@@ -319,13 +326,21 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop, saved, after so long")
     parser.add_argument("--epochs", type=int, default=Plan().epochs)
     parser.add_argument("--singles", type=int, default=Plan().singles)
+    parser.add_argument("--wrong", type=int, default=Plan().wrong, help="passages that do not answer, for each question")
+    parser.add_argument("--rate", type=float, default=Plan().rate, help="of learning, at its peak")
     parser.add_argument("--seed", type=int, default=Plan().seed)
+    parser.add_argument("--start", type=Path, help="weights of an earlier run, to start from")
+    parser.add_argument("--written", type=Path, help="a file of more questions, as assistant/reader/written.txt")
     given = parser.parse_args()
     given.run.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    plan = Plan(epochs=given.epochs, singles=given.singles, seed=given.seed)
     try:
-        train(read_data(given.data, given.sets, LocalEmbedder()), given.run, plan, minutes=given.minutes, device=device)
+        plan = Plan(
+            epochs=given.epochs, singles=given.singles, wrong=given.wrong, rate=given.rate, seed=given.seed,
+            start=sha256(given.start) if given.start else "",
+        )  # fmt: skip
+        data = read_data(given.data, given.sets, LocalEmbedder(), given.written)
+        train(data, given.run, plan, minutes=given.minutes, device=device, start=given.start)
     except (OSError, ValueError) as error:
         sys.exit(f"train: {error}")
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from threading import Lock, Thread
+from threading import Lock
 
 from assistant.reader.model import BUNDLED_RECORD, PassageReading, ReaderModel
 from assistant.reader.readings import GAPS, Asked, Evidence, Reader, Reading, ShortAnswer
@@ -54,25 +53,11 @@ class RememberedReadings:
     """Reads passages, and keeps what was read last: re-ranking and answering ask for the same."""
 
     def __init__(self, model: Callable[[], ReaderModel], store: ChunkStore) -> None:
-        """model: loads it, at the first need."""
-        self._load = model
-        self._model: ReaderModel | None = None
-        self._preloading = False
+        """model: gives it, loaded once, at the first need."""
+        self._model = model
         self._store = store
         self._kept: dict[tuple[str, str, str], PassageReading] = {}
         self._lock = Lock()
-
-    def preload(self) -> None:
-        """Begins to load the model, without waiting for it."""
-
-        def load() -> None:
-            # What fails here fails again, and is told, when it is needed.
-            with suppress(Exception):
-                self.read("warm", [("", "warm")])
-
-        if self._model is None and not self._preloading:
-            self._preloading = True
-            Thread(target=load, name="loading the reader", daemon=True).start()
 
     def of(self, question: str, passages: Sequence[Passage]) -> list[PassageReading]:
         titles = {name: self._store.document(name).title for name in {each.chunk.document_id for each in passages}}
@@ -86,10 +71,8 @@ class RememberedReadings:
 
     def read(self, question: str, texts: Sequence[tuple[str, str]]) -> list[PassageReading]:
         with self._lock:
-            if self._model is None:
-                self._model = self._load()
             missing = [each for each in dict.fromkeys(texts) if (question, *each) not in self._kept]
-            for each, reading in zip(missing, self._model.read(question, missing), strict=True):
+            for each, reading in zip(missing, self._model().read(question, missing), strict=True):
                 self._kept[(question, *each)] = reading
             found = [self._kept[(question, *each)] for each in texts]
             for key in list(self._kept)[: max(0, len(self._kept) - _KEPT)]:
