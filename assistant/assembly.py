@@ -36,9 +36,7 @@ class Assistant:
     Raises StoreMissing, StoreMismatch, StoreError or ModelError.
     """
 
-    def __init__(
-        self, settings: Settings, embedder: Embedder | None = None, reader_model: LazyReaderModel | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, embedder: Embedder | None = None, reader_model: LazyReaderModel | None = None) -> None:
         """embedder, reader_model: ones that are being loaded already."""
         self._settings = settings
         self._embedder = embedder or embedder_for(settings.for_index())

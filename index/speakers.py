@@ -105,7 +105,7 @@ class Speakers:
             people = self._by_word.get(folded(word), ())
             whole = [person for person in people if _stands_in(folded(person), told)]
             # In lower case a name is known by what it is asked.
-            alone = [person for person in people if _goes_by_family_name(person)]
+            alone = [person for person in people if goes_by_family_name(person)]
             if word.islower():
                 alone = [person for person in alone if not any(map(str.isupper, text)) and is_asked_to_speak(person, text)]
                 whole = [person for person in whole if " " in person]
@@ -123,22 +123,22 @@ class Speakers:
             person: names
             for person, names in self.named_in(question).items()
             if is_asked_to_speak(person, question)
-            or (" " in person and _goes_by_family_name(person) and _stands_in(folded(person), told))
+            or (" " in person and goes_by_family_name(person) and _stands_in(folded(person), told))
         }
 
 
 def _people(name: str) -> list[str]:
     """The plain names of all who share a name: "Ada Moreno, Jonas Keller"."""
     parts = [part.strip() for part in re.split(r",\s+|\s+and\s+", _BRACKETS.sub("", name))]
-    if len(parts) > 1 and all(" " in part and _goes_by_family_name(part) for part in parts):
+    if len(parts) > 1 and all(" " in part and goes_by_family_name(part) for part in parts):
         return [plain_name(part) for part in parts]
     return [plain_name(name)]
 
 
-def _goes_by_family_name(person: str) -> bool:
-    """Not a title ("Relations of Vietnam and Laos"), nor a name with numbers."""
+def goes_by_family_name(person: str) -> bool:
+    """Not a title ("Relations of Vietnam and Laos"), a newspaper ("The Diplomat"), nor a name with numbers."""
     words = person.split()
-    return not _YEAR.search(person) and all(not word[0].islower() or word in _PARTICLES for word in words)
+    return words[0] != "The" and not _YEAR.search(person) and all(not word[0].islower() or word in _PARTICLES for word in words)
 
 
 def _stands_in(name: str, text: str) -> bool:

@@ -28,6 +28,8 @@ _POINTING = re.compile(
 _OPENS = re.compile(
     r"^\s*(?:and|but|so|or|also|then|why\s*\?|how\s*\?|when\s*\?|where\s*\?|who\s*\?|what about|how about)\b", re.IGNORECASE
 )
+# As `spoken` has it: "Ngo Di Lan, as reported by Khang Vu: ".
+_SPOKE = re.compile(r"([^:.!?\n]{2,80}?)(?:, as reported by [^:]{2,80})?: ")
 _NAME = re.compile(r"\b(?:[A-Z][\w’'.-]*)(?:\s+(?:of|and the|the|di|de)?\s*[A-Z][\w’'.-]*)*")
 _NOT_NAMES = frozenset(
     "the a an it he she they this that these those in on at by for from with yes no not and but or so when where who what why "
@@ -75,7 +77,9 @@ def wordings(question: str, history: Sequence[Turn]) -> Wordings:
     if answers:
         searched.append(f"{question} {answers[-1][:_ANSWER_CHARACTERS]}")
     if asked and _PERSON.search(question):
+        # Whom the last question asked, or else who answered it: "Who says so?" names nobody.
         names.append(asked[-1])
+        names.extend(match[1] for match in map(_SPOKE.match, answers[-1:]) if match)
     return Wordings(standalone, tuple(searched), tuple(names))
 
 
@@ -105,6 +109,7 @@ def _names(text: str) -> list[str]:
         words = name.split()
         while words and words[0].lower() in _NOT_NAMES:
             words.pop(0)
-        if words and " ".join(words).lower() not in _MONTHS:
-            found[" ".join(words)] = None
+        name = " ".join(words)
+        if len(name) > 1 and name.lower() not in _MONTHS:
+            found[name] = None
     return list(found)

@@ -14,9 +14,9 @@ import sys
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,6 @@ SINGLE_SENTENCES = ("qamr_dev", "qamr_test")
 """Sets whose passages are sentences that stand alone: many questions on few words."""
 CHOSEN_SENTENCES = "clapnq-dev"
 """A set whose annotators chose the sentences of an answer."""
-WRITTEN = Path(__file__).with_name("written.txt")
-"""Questions on paragraphs of ARTICLES that were written for this reader: half of them only look as if they were answered."""
 _ASKED_ELSEWHERE = ("squad2", "covidqa")
 """Sets for evaluation with the same questions: what they call an article is what is kept out."""
 
@@ -75,6 +73,8 @@ class Example:
     """The sentences of that passage that carry the answer."""
     wrong: tuple[int, ...]
     """Numbers of passages that do not answer, the most confusing first."""
+    is_judged: bool = True
+    """False: only where the answer stands is learned, not that there is one, which its wording gives away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,21 @@ class _Asked:
     spans: tuple[Span, ...]
     evidence: tuple[Span, ...]
     known_wrong: tuple[int, ...]
+    is_judged: bool = True
+
+
+class Written(NamedTuple):
+    """A question that was written for this reader."""
+
+    question: str
+    answer: str | None
+    """As it stands in the paragraph; None where it holds none."""
+    is_judged: bool
 
 
 def read_data(folder: Path, sets: Path, embedder: Embedder, written: Path | None = None) -> Data:
     """folder: the training files in SQuAD's format. sets: the folder of question sets, for clapnq-dev and names of articles.
-    written: more questions on those files' paragraphs, in the form of WRITTEN.
+    written: more questions on those files' paragraphs, as written.txt beside this file has them.
 
     Raises OSError and ValueError where a file is missing or is not what it should be.
     """
@@ -119,23 +129,24 @@ def read_data(folder: Path, sets: Path, embedder: Embedder, written: Path | None
     return Data(texts, list(_with_wrong(texts, asked, embedder)))
 
 
-def read_written(path: Path) -> dict[str, list[tuple[str, str | None]]]:
-    """For each paragraph, by the first ten digits of its SHA-256, questions with their answer; None for those without one.
+def read_written(path: Path) -> dict[str, list[Written]]:
+    """The questions on each paragraph, by the first ten digits of its SHA-256.
 
-    A line "@digits" names the paragraph; "+ question | answer" and "- question" follow. Raises ValueError for other lines.
+    A line "@digits" names the paragraph; "+ question | answer", "- question", and "= question | answer" for one that is not
+    judged follow. Raises ValueError for other lines.
     """
-    found: dict[str, list[tuple[str, str | None]]] = {}
-    here: list[tuple[str, str | None]] | None = None
+    found: dict[str, list[Written]] = {}
+    here: list[Written] | None = None
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         question, separator, answer = line[2:].rpartition(" | ")
         if line.startswith("@"):
             here = found.setdefault(line[1:].strip(), [])
-        elif here is not None and line.startswith("+ ") and question and answer:
-            here.append((question, answer))
+        elif here is not None and line.startswith(("+ ", "= ")) and question and answer:
+            here.append(Written(question, answer, line.startswith("+")))
         elif here is not None and line.startswith("- ") and not separator:
-            here.append((line[2:], None))
+            here.append(Written(line[2:], None, True))
         elif line.strip():
-            raise ValueError(f"{path}, line {number}: not '@digits', '+ question | answer' or '- question'")
+            raise ValueError(f"{path}, line {number}: not '@digits', '+ question | answer', '= …' or '- question'")
     return found
 
 
@@ -143,7 +154,7 @@ def _add_articles(
     path: Path,
     source: str,
     groups: Mapping[str, str],
-    written: dict[str, list[tuple[str, str | None]]],
+    written: dict[str, list[Written]],
     texts: list[Text],
     asked: list[_Asked],
 ) -> None:
@@ -155,15 +166,16 @@ def _add_articles(
         group = next((groups[each] for each in ids if each in groups), article["title"])
         title = "" if source in SINGLE_SENTENCES else article["title"].replace("_", " ")
         for paragraph in article["paragraphs"]:
-            context = _Context(paragraph["context"])
+            context = Context(paragraph["context"])
             windows = list(_windows(context.text))
             first = len(texts)
             texts.extend(Text(title, context.text[start:end], group, source) for start, end in windows)
             for question in paragraph["qas"]:
                 asked.extend(_asked_of(context.placed(question), source, texts, windows, first))
             digits = hashlib.sha256(paragraph["context"].encode()).hexdigest()[:10]
-            for line, answer in written.pop(digits, ()):
-                asked.extend(_asked_of(context.question(line, answer), source, texts, windows, first))
+            for each in written.pop(digits, ()):
+                made = _asked_of(context.question(each), source, texts, windows, first)
+                asked.extend(replace(question, is_judged=each.is_judged) for question in made)
 
 
 def _asked_of(question: dict[str, Any], source: str, texts: list[Text], windows: list[Span], first: int) -> Iterator[_Asked]:
@@ -213,7 +225,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-class _Context:
+class Context:
     """A paragraph as everybody would write it, and where its places went."""
 
     def __init__(self, told: str) -> None:
@@ -234,8 +246,9 @@ class _Context:
             answers.append({"text": self.text[begin:end].rstrip(), "answer_start": begin})
         return {**question, "answers": answers}
 
-    def question(self, question: str, answer: str | None) -> dict[str, Any]:
+    def question(self, written: Written) -> dict[str, Any]:
         """One that was written for this paragraph. Raises ValueError where the answer does not stand in it."""
+        question, answer, _ = written
         places = [] if answer is None else [found.start() for found in re.finditer(re.escape(answer), self.text)]
         if answer is not None and not places:
             raise ValueError(f"the answer {answer!r} to {question!r} does not stand in its paragraph")
@@ -282,7 +295,7 @@ def _with_wrong(texts: list[Text], asked: list[_Asked], embedder: Embedder) -> I
         for each, cosines in zip(part, near, strict=True):
             yield Example(
                 each.question, each.source, each.group, each.right, each.spans, each.evidence,
-                _confused(each, texts, cosines, words),
+                _confused(each, texts, cosines, words) if each.is_judged else (), each.is_judged,
             )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from assistant.retrieval.passages import Passage
 from index.documents import Document
 from index.embedders import Embedder
 from index.lexical import analyse
-from index.speakers import Speakers, asks_who_says, is_asked_to_speak, matter
+from index.speakers import Speakers, asks_who_says, goes_by_family_name, is_asked_to_speak, matter, plain_name
 from index.store import ChunkStore
 from index.voices import sentences_with_voices
 
@@ -32,6 +32,8 @@ _ASKED_TO_SPEAK = 0.2
 _ASKED_KIND_OF_ANSWER = 0.15
 # Maps and timelines repeat what stands elsewhere, cautions qualify it: the place itself is the better citation.
 _SECOND_HAND = 0.1
+# "Who says that?" asks for a person, and not for the newspaper that printed it or the map that lists it.
+_NOBODYS_WORDS = 0.6
 _SECOND_HAND_KINDS = frozenset({"map", "timeline", "caution"})
 # "The sources do not say" must not win over a sentence that answers as well.
 _GAP = 0.05
@@ -120,6 +122,7 @@ class SimilarityReader:
                 + _ASKED_TO_SPEAK * (voice.speaker in called)
                 + _ASKED_KIND_OF_ANSWER * _holds_what_is_asked(question, texts[number])
                 - _SECOND_HAND * (kind in _SECOND_HAND_KINDS)
+                - _NOBODYS_WORDS * (asks_who_says(question) and not goes_by_family_name(plain_name(voice.speaker)))
                 - _GAP * (kind == GAPS)
                 + _NAMED_GAP * (kind == GAPS and _share(own_weights, terms) > _ALL_WORDS)
                 - _TOLD * (" ".join(texts[number].split()) in asked.last_answer)

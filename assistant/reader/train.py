@@ -67,6 +67,8 @@ class Labelled:
 
     pair: Pair
     answers: bool
+    is_judged: bool
+    """Whether that is learned."""
     starts: list[int]
     ends: list[int]
     """Tokens that are right; [0] when the passage does not answer; empty when it is not known which are."""
@@ -79,7 +81,7 @@ def labelled(data: Data, example: Example, encoder: PairEncoder, wrong: Sequence
     numbers = [*([] if example.right is None else [example.right]), *wrong]
     pairs = encoder.encode(example.question, [(data.texts[number].title, data.texts[number].text) for number in numbers])
     return [
-        _right(pair, example, data.texts[number].text) if number == example.right else Labelled(pair, False, [0], [0], [])
+        _right(pair, example, data.texts[number].text) if number == example.right else Labelled(pair, False, True, [0], [0], [])
         for number, pair in zip(numbers, pairs, strict=True)
     ]
 
@@ -91,7 +93,7 @@ def _right(pair: Pair, example: Example, text: str) -> Labelled:
         place = pair.tokens(start, end)
         if place:
             evidence.append((*place, any(begin < end and start < stop for begin, stop in example.evidence)))
-    return Labelled(pair, True, [first for first, _ in found], [last for _, last in found], evidence)
+    return Labelled(pair, True, example.is_judged, [first for first, _ in found], [last for _, last in found], evidence)
 
 
 def epoch(
@@ -146,10 +148,12 @@ def losses(network: ReaderNetwork, batch: Sequence[Sequence[Labelled]], plan: Pl
         relevance, tokens = network(ids, types, mask)
     relevance, tokens = relevance.float(), tokens.float()
     answers = torch.tensor([float(labelled.answers) for labelled in each], device=device)
-    found = {"relevance": functional.binary_cross_entropy_with_logits(relevance, answers)}
+    judged = torch.tensor([float(labelled.is_judged) for labelled in each], device=device)
+    relevant = functional.binary_cross_entropy_with_logits(relevance, answers, judged, reduction="sum")
+    found = {"relevance": relevant / judged.sum().clamp(min=1)}
     # The first token, which stands for "no answer", and the passage may hold it; question and padding may not.
     allowed = (types == 1) & (mask == 1)
-    allowed[:, 0] = True
+    allowed[:, 0] = judged == 1
     spans = []
     for output, right in ((0, [labelled.starts for labelled in each]), (1, [labelled.ends for labelled in each])):
         logits = tokens[:, :, output].masked_fill(~allowed, _FORBIDDEN)

@@ -112,6 +112,12 @@ def test_within_a_conversation_a_question_is_searched_for_beside_what_came_befor
     assert [turn.content in searched[number] for number, turn in enumerate(LAST, start=1)] == [True, True]
 
 
+def test_he_is_whom_the_last_question_asked_or_else_who_answered_it() -> None:
+    history = [Turn("user", "Who says that the dams are safe?"), Turn("assistant", "Ada Moreno, as reported by Ivo Keller: Yes.")]
+    assert wordings("Why does she think so?", history).names[1:] == ("Who says that the dams are safe?", "Ada Moreno")
+    assert wordings("Why does she think so?", history[:1]).names[1:] == ("Who says that the dams are safe?",)
+
+
 def test_a_chain_of_follow_ups_reaches_back_to_the_question_that_stood_alone() -> None:
     history = [*LAST, Turn("user", "And where?"), Turn("assistant", "In Basel.")]
     assert "When was the river treaty signed?" in stand_alone("Who was there?", history)
@@ -236,6 +242,15 @@ def test_who_says_something_is_answered_with_the_speaker(debate: Assistant) -> N
     given_ = answer(debate, 'Who says the alliance was born of "a common enemy and a shared ideology"?')
     assert given_.short == "Vietnamese Consulate in Luang Prabang, as reported by Khang Vu"
     assert given_.citation(1).voice.speaker == "Vietnamese Consulate in Luang Prabang"
+
+
+def test_who_says_something_is_a_person_and_he_is_who_said_it(debate: Assistant) -> None:
+    conversation = debate.converse()
+    *_, who = conversation.ask("Who says that China and Vietnam are alike?")
+    *_, he = conversation.ask("And what does he say about control of the military?")
+    assert isinstance(who, Finished) and isinstance(he, Finished)
+    assert who.answer.short == "Khang Vu"
+    assert he.answer.citation(1).voice.speaker == "Khang Vu"
 
 
 def test_who_is_asked_to_speak_is_heard_first(debate: Assistant) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from assistant.reader.articles import is_kept_out
-from assistant.reader.data import ARTICLES, CHOSEN_SENTENCES, SINGLE_SENTENCES, Data, read_data
+from assistant.reader.data import ARTICLES, CHOSEN_SENTENCES, SINGLE_SENTENCES, Context, Data, read_data, read_written
 from assistant.reader.export import export
 from assistant.reader.train import Plan, train
 from index.embedders import LocalEmbedder
@@ -68,7 +69,18 @@ def data(tmp_path_factory: pytest.TempPathFactory, embedder: LocalEmbedder) -> D
     )
     asked = {"group": "Ferries", "relevant": {"d": 1}, "evidence": {"d": [[1]]}, "near_miss": None, "answerable": True}
     put(folder / CHOSEN_SENTENCES / "questions.dev.jsonl.gz", json.dumps({"id": "c", "question": "What is the fare?", **asked}))
-    return read_data(folder, folder, embedder)
+    return read_data(folder, folder, embedder, written_for(folder))
+
+
+def written_for(folder: Path) -> Path:
+    """Questions on a paragraph that is not kept out of training."""
+    town = next(town for town in TOWNS if not is_kept_out(town))
+    context = str(article(town)["paragraphs"][1]["context"])  # type: ignore[index]
+    digits = hashlib.sha256(context.encode()).hexdigest()[:10]
+    lines = [f"@{digits}", f"+ Which town has old dams? | {town}", "= What state are they in? | old", "- Who built the dams?"]
+    path = folder / "written.txt"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
 
 
 def test_examples_hold_their_answers_and_wrong_passages_do_not(data: Data) -> None:
@@ -87,6 +99,38 @@ def test_examples_hold_their_answers_and_wrong_passages_do_not(data: Data) -> No
         assert not any(answer in data.texts[number].text for number in example.wrong for answer in answers)
     chosen = next(example for example in data.examples if example.source == CHOSEN_SENTENCES)
     assert [data.texts[chosen.right or 0].text[start:end] for start, end in chosen.evidence] == ["The fare is two coins."]
+
+
+def test_written_questions_are_asked_of_their_own_paragraph(data: Data, tmp_path: Path) -> None:
+    asked = {example.question: example for example in data.examples}
+    answered, unjudged, without = (
+        asked[question] for question in ("Which town has old dams?", "What state are they in?", "Who built the dams?")
+    )
+    for example, answer in ((answered, answered.group), (unjudged, "old")):
+        assert example.right is not None
+        assert {data.texts[example.right].text[start:end] for start, end in example.spans} == {answer}
+    # Whether an unjudged question is answered is not learned, nor what is wrong for it.
+    assert (answered.is_judged, unjudged.is_judged) == (True, False)
+    assert answered.wrong and not unjudged.wrong
+    assert without.right is None and ["dams" in data.texts[number].text for number in without.wrong] == [True]
+
+    path = tmp_path / "written.txt"
+    for line in ("? Who?", "+ Who?", "- Who? | Engineers"):
+        path.write_text(f"@0123456789\n{line}\n", encoding="utf-8")
+        with pytest.raises(ValueError, match="line 2"):
+            read_written(path)
+
+
+def test_paragraphs_that_were_spaced_for_parsers_are_read_as_people_write_them() -> None:
+    told = "In 1997 , the `` River '' treaty ( of Basel ) cost $ 5 ; it did n't last - not a well - known one ."
+    answers = [{"text": word, "answer_start": told.index(word)} for word in ("1997", "of Basel", "did n't last", "one .")]
+    context = Context(told)
+    assert context.text == 'In 1997, the "River" treaty (of Basel) cost $5; it didn\'t last-not a well-known one.'
+    placed = context.placed({"answers": answers})["answers"]
+    assert [each["text"] for each in placed] == ["1997", "of Basel", "didn't last", "one."]
+    for each in placed:
+        assert context.text[each["answer_start"] :].startswith(each["text"])
+    assert Context("Nothing to do: “here”, too.").text == "Nothing to do: “here”, too."
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(data: Data, tmp_path: Path) -> None:
