@@ -17,7 +17,7 @@ from index.documents import Document
 DO_NOT_SAY = "The sources do not say."
 _MOST_SENTENCES = 4
 # A further sentence must come this close to the best one.
-_CLOSE = 0.92
+_CLOSE = 0.9
 # From here on two sentences say the same.
 _SAME = 0.82
 # Where the question names several speakers, each is heard, if at all to the point.
@@ -26,6 +26,8 @@ _CLOSE_GAP = 0.85
 # Log-odds below which few words are no answer: above, about half are right on the SQuAD questions kept out, those without an
 # answer included; below, one in ten (docs/answers.md).
 _UNLIKELY = 3.0
+# "Who", answered without a name, or "when" without a date, must be likelier by so much.
+_OF_ANOTHER_KIND = 2.0
 _LONGEST_NEAREST = 160
 _MOST_WORDS = 5
 _ABBREVIATED = re.compile(r"\b(?:[A-Za-z]\.)+$|\b(?:Inc|Ltd|Co|Corp|Jr|Sr|etc|No|St)\.$")
@@ -88,7 +90,7 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _short(reading: Reading, chosen: Sequence[Evidence], documents: Sequence[Document]) -> str:
-    """The likeliest few words that stand in one of the chosen sentences; empty where they are not likely, or not of the kind."""
+    """The likeliest few words that stand in one of the chosen sentences; empty where they are not likely."""
     if reading.few_words is None:
         return ""
     for answer in reading.answers:
@@ -98,7 +100,8 @@ def _short(reading: Reading, chosen: Sequence[Evidence], documents: Sequence[Doc
         )
         if within:
             words = trimmed(" ".join(document.text[answer.start : answer.end].split()))
-            return words if answer.score > _UNLIKELY and reading.few_words.search(words) else ""
+            of_the_kind = bool(reading.few_words.search(words))
+            return words if answer.score > _UNLIKELY + _OF_ANOTHER_KIND * (not of_the_kind) else ""
     return ""
 
 
@@ -106,6 +109,8 @@ def trimmed(words: str) -> str:
     """Without punctuation around them that is not theirs: a stop, a comma, half of a pair."""
     # A bracket that is not closed: what follows is no part of it.
     words = re.sub(r"(?<=\S)\s*\([^()]*$", "", words.strip(" ,;:"))
+    # One without a number tells more than was asked: "Le Duan (Washington Post)".
+    words = re.sub(r"(?<=\S)\s+\([^()\d]*\)$", "", words)
     if words.endswith(".") and not _ABBREVIATED.search(words):
         words = words[:-1]
     for opens, closes in ("()", "[]", "“”", "‘’"):

@@ -53,10 +53,13 @@ class Reading:
     """The people among the passages' speakers whom the question names, each by all names they speak under."""
     missing: tuple[str, ...] = ()
     """Words of the question that stand in no passage and are no speaker's name, as the person wrote them, the rarest first."""
+    held: float = 1.0
+    """How much of the question stands in the passages, 0 to 1, its words weighed by how rare they are; lists of what the sources
+    do not say are left aside."""
     asks_who_says: bool = False
     """Whether the answer is a speaker."""
     few_words: re.Pattern[str] | None = None
-    """What few words must hold to answer: a date, a number, a name; None where whole sentences are asked for."""
+    """What few words hold that answer: a date, a number, a name; None where whole sentences are asked for."""
     answers: tuple[ShortAnswer, ...] = ()
     """The likeliest few words of each passage, best first; empty where no reader is trained to find them."""
     signals: tuple[float, ...] = ()

@@ -45,10 +45,9 @@ _TOLD = 0.3
 # confidence = logistic(a + b * best cosine of a passage + c * best cosine of a sentence); docs/evals.md tells the fit.
 _CONFIDENCE = (-6.5, 6.6, 3.7)
 
-# A comparison, a yes or no, a reason, a manner, a definition, an opinion.
+# A comparison, a summary, an opinion, a definition, a yes or no.
 _WHOLE_SENTENCES = re.compile(
-    r"\bcompare|\bcontrast|\bsummari[sz]e|\bexplain\b|\bdiffer|\bwhy\b|\bwhat\s+happen|\bwh(?:at|o)\s+are\b|"
-    r"\bhow\b(?!\s+(?:many|much|long|old|often|far|large|big|high|deep|tall|late|early|soon|fast)\b)|"
+    r"\bcompare|\bcontrast|\bsummari[sz]e|\bexplain\b|\bdiffer|^\W*(?:sort|list|describe|outline|discuss|tell)\b|"
     r"\bwhat\s+(?:is|was)\s+(?!the\b|his\b|her\b|its\b|their\b)\w+(?:\s+\w+)?\W*$|"
     r"\bwhat\s+(?:do|does|did|would|has|have)\b.*\b(?:say|says|said|think|thinks|argue|argued|believe|mean|claim|answer|reply)\b|"
     r"^\W*(?:(?:and|but|so|or|then|according to [^,]+,)\s+)?(?!(?:can|could|do|would) you\b)"
@@ -139,8 +138,16 @@ class SimilarityReader:
             asked_speakers=tuple(map(frozenset, people.values())),
             asks_who_says=asks_who_says(question),
             few_words=_few_words(question),
+            held=_share(weights, self._telling(passages, documents, places)) if weights else 1.0,
             missing=self._missing(question, [*texts, *(str(voice) for *_, voice in found)], places),
         )
+
+    @staticmethod
+    def _telling(passages: Sequence[Passage], documents: Sequence[Document], places: Sequence[set[str]]) -> set[str]:
+        """The words of the passages and their places; a list of what the sources do not say is no source of an answer."""
+        told = list(zip(passages, documents, places, strict=True))
+        told = [each for each in told if each[1].kind != GAPS] or told
+        return set(analyse("\n".join(passage.chunk.text for passage, *_ in told))).union(*(place for *_, place in told))
 
     def _missing(self, question: str, texts: Sequence[str], places: Sequence[set[str]]) -> tuple[str, ...]:
         """The words of the question that neither the texts nor their places hold, in any form, the rarest first."""

@@ -16,6 +16,8 @@ from index.errors import ModelError
 from index.store import ChunkStore
 
 _KEPT = 512
+# By words, of a passage that word search did not find: beyond all that it did.
+_UNRANKED = 101
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +31,15 @@ class Fit:
     holds: float
     """Added for the sentence that holds the passage's short answer, times how sure that answer is."""
     confidence: tuple[float, ...]
-    """Logistic: the constant, then a weight for each signal: log-odds by similarity, highest relevance, and logit of the
-    best short answer.
+    """Logistic: the constant, then a weight for each signal: log-odds by similarity, highest relevance, and how much of the
+    question's rare words the passages hold.
     """
     cosine: float
     """In re-ranking, beside relevance: weight of the cosine between question and passage."""
     first: float
     """In re-ranking: weight of the logarithm of the rank that the passage came with."""
+    words: float
+    """In re-ranking: weight of the logarithm of its rank by words alone."""
 
 
 def bundled_fit() -> Fit:
@@ -92,7 +96,10 @@ class RelevanceReranker:
     def rerank(self, question: str, passages: Sequence[Passage]) -> list[Passage]:
         looked_at = passages[: self.depth]
         scores = [
-            reading.relevance + self._fit.cosine * (passage.cosine or 0.0) - self._fit.first * math.log(rank)
+            reading.relevance
+            + self._fit.cosine * (passage.cosine or 0.0)
+            - self._fit.first * math.log(rank)
+            - self._fit.words * math.log(self._word_rank(passage))
             for rank, (reading, passage) in enumerate(
                 zip(self._readings.of(question, looked_at), looked_at, strict=True), start=1
             )
@@ -103,6 +110,11 @@ class RelevanceReranker:
             for rank, number in enumerate(order, start=1)
         ]
         return [*best, *passages[self.depth :]]
+
+    @staticmethod
+    def _word_rank(passage: Passage) -> int:
+        """The best by any wording."""
+        return min((rank for name, rank in passage.ranks.items() if name.startswith("words")), default=_UNRANKED)
 
 
 class TrainedReader:
@@ -144,7 +156,7 @@ class TrainedReader:
         # A list of what the sources do not say is no source of an answer.
         telling = [each for each, document in zip(read, documents, strict=True) if document.kind != GAPS] or read
         signals = (
-            _log_odds(reading.confidence), max(each.relevance for each in telling), max(each.answer_logit for each in telling)
+            _log_odds(reading.confidence), max(each.relevance for each in telling), reading.held
         )  # fmt: skip
         answers = sorted(_short_answers(read, passages), key=lambda answer: -answer.score)
         return replace(
