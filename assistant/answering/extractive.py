@@ -24,7 +24,7 @@ _SAME = 0.82
 _HEARD = 0.8
 _CLOSE_GAP = 0.85
 # Log-odds below which few words are no answer: above, about half are right on the SQuAD questions kept out, those without an
-# answer included; below, one in ten (docs/answers.md).
+# answer included; below, one in five (docs/answers.md).
 _UNLIKELY = 3.0
 # "Who", answered without a name, or "when" without a date, must be likelier by so much.
 _OF_ANOTHER_KIND = 2.0

@@ -45,10 +45,10 @@ _TOLD = 0.3
 # confidence = logistic(a + b * best cosine of a passage + c * best cosine of a sentence); docs/evals.md tells the fit.
 _CONFIDENCE = (-6.5, 6.6, 3.7)
 
-# A comparison, a summary, an opinion, a definition, a yes or no.
+# A comparison, a summary, an opinion, a definition, an event, several things, a yes or no.
 _WHOLE_SENTENCES = re.compile(
     r"\bcompare|\bcontrast|\bsummari[sz]e|\bexplain\b|\bdiffer|^\W*(?:sort|list|describe|outline|discuss|tell)\b|"
-    r"\bwhat\s+(?:is|was)\s+(?!the\b|his\b|her\b|its\b|their\b)\w+(?:\s+\w+)?\W*$|"
+    r"\bwhat\s+happen|\bwh(?:at|o)\s+are\b|\bwhat\s+(?:is|was)\s+(?!the\b|his\b|her\b|its\b|their\b)\w+(?:\s+\w+)?\W*$|"
     r"\bwhat\s+(?:do|does|did|would|has|have)\b.*\b(?:say|says|said|think|thinks|argue|argued|believe|mean|claim|answer|reply)\b|"
     r"^\W*(?:(?:and|but|so|or|then|according to [^,]+,)\s+)?(?!(?:can|could|do|would) you\b)"
     r"(?:do|does|did|is|are|was|were|can|could|will|would|should|must|may|shall|has|have|had|isn|aren|wasn|weren|don|doesn|didn)\b",
