@@ -315,6 +315,8 @@ def test_ctrl_c_and_kill_leave_a_store_that_works(how: signal.Signals, settings:
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        # A background job of a shell ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     ledger = settings.store / "ledger.db"
     while process.poll() is None and (not ledger.exists() or documents_in(settings.store) < 5):
