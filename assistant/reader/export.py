@@ -20,7 +20,7 @@ from index.errors import AssistantError
 from index.models import sha256
 
 MOST_BYTES = 30_000_000
-UNFITTED = Fit(carries=0.1, answers=0.5, holds=0.15, confidence=(-0.6, 0.5, 0.35, 0.05), cosine=4.0, first=1.0, words=1.0)
+UNFITTED = Fit(carries=0.2, answers=0.3, holds=0.1, confidence=(-1.9, 0.4, 0.4, 1.7), cosine=4.0, first=1.0, words=1.0)
 
 
 def export(best: Path, weights: Path = BUNDLED_WEIGHTS, record: Path = BUNDLED_RECORD) -> None:
