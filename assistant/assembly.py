@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from assistant.answering.conversation import Conversation, check_question
-from assistant.answering.followups import Turn, as_asked, wordings
 from assistant.answering.generators import GENERATORS
 from assistant.reader.model import LazyReaderModel
 from assistant.reader.readings import Reader
 from assistant.reader.similarity import SimilarityReader
+from assistant.retrieval.followups import Turn, as_asked, wordings
 from assistant.retrieval.passages import Passage
 from assistant.retrieval.rerankers import CrossEncoderReranker, Reranker
 from assistant.retrieval.retriever import Retriever, Wordings, plain

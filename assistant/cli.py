@@ -257,7 +257,7 @@ register_maps(app, _settings)
 
 
 def _history(path: Path | None) -> list[Any]:
-    from assistant.answering.followups import Turn
+    from assistant.retrieval.followups import Turn
     from index.errors import QuestionError
 
     if path is None:

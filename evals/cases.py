@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from assistant.answering.followups import Turn
+from assistant.retrieval.followups import Turn
 from index.documents import Document, Voice
 from index.errors import SuiteError
 

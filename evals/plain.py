@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from assistant.answering.followups import Turn
+from assistant.retrieval.followups import Turn
 from evals.cases import GoldCase, Place
 from index.documents import Voice
 from index.errors import CorpusError, SuiteError

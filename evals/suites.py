@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from assistant.answering.followups import Turn
+from assistant.retrieval.followups import Turn
 from assistant.settings import FOLDERS
 from evals.cases import GoldCase, Place, Suite
 from evals.plain import plain_case

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from assistant.answering.answers import Answer, Delta, Event, Finished, Found, Rewritten
-from assistant.answering.followups import Rewrite, Turn, wordings
 from assistant.answering.generators import EXTRACTIVE, Generator
 from assistant.reader.readings import Asked, Reader
+from assistant.retrieval.followups import Rewrite, Turn, wordings
 from assistant.retrieval.retriever import Retriever
 from index.errors import QuestionError
 from index.filters import Filter

@@ -12,9 +12,10 @@ import torch
 from assistant.reader.data import SINGLE_SENTENCES
 
 if TYPE_CHECKING:
-    from assistant.reader.data import Data, Example
+    from assistant.reader.examples import Data, Example
     from assistant.reader.network import ReaderNetwork
     from assistant.reader.pairs import PairEncoder
+    from assistant.reader.train import Labelled
 
 _WRONG = 4
 _MOST_QUESTIONS = 800
@@ -35,29 +36,34 @@ class Scores:
     """How often the sentence scored highest is one that carries the answer."""
     refused: float
     """AUROC of relevance: passages that answer against those that their annotators asked an unanswerable question of."""
+    bears_out: float
+    """AUROC: claims that the passage bears out against those that it contradicts."""
     spans: int
+    claims: int
 
     @property
     def overall(self) -> float:
+        """Without claims, which are few."""
         return (self.first + self.told_apart + self.span_f1 + self.evidence + self.refused) / 5
 
 
 def score(network: ReaderNetwork, data: Data, examples: Sequence[Example], encoder: PairEncoder, device: str) -> Scores:
-    from assistant.reader.train import labelled, tensors
+    from assistant.reader.train import labelled
 
-    examples = [example for example in examples if example.source not in SINGLE_SENTENCES]
+    examples = [example for example in examples if example.asked.source not in SINGLE_SENTENCES]
+    claims = [example for example in examples if example.asked.bears_out is not None]
     examples = examples[:: max(1, len(examples) // _MOST_QUESTIONS)]
     answering, others, near, first, f1, carried = [], [], [], [], [], []
+    verdicts: dict[bool, list[float]] = {True: [], False: []}
     network.eval()
     for example in examples:
-        each = labelled(data, example, encoder, example.wrong[:_WRONG])
-        with torch.no_grad(), torch.autocast(device, dtype=torch.bfloat16):
-            outputs = network(*tensors([labelled.pair for labelled in each], device))
-        relevance, tokens = (output.float().cpu() for output in outputs)
-        if example.right is None:
+        each = labelled(data, example.asked, encoder, example.wrong[:_WRONG])
+        relevance, tokens, _ = _read(network, each, device)
+        if example.asked.right is None:
             near.extend(relevance.tolist())
             continue
-        answering.append(float(relevance[0]))
+        if example.asked.is_judged:
+            answering.append(float(relevance[0]))
         others.extend(relevance[1:].tolist())
         if len(each) > 1:
             first.append(float(relevance[0] > relevance[1:].max()))
@@ -69,11 +75,23 @@ def score(network: ReaderNetwork, data: Data, examples: Sequence[Example], encod
             found = range(begin, end + 1)
             rights = zip(each[0].starts, each[0].ends, strict=True)
             f1.append(max(_f1(found, range(start, last + 1)) for start, last in rights))
+    for example in claims:
+        *_, bears_out = _read(network, labelled(data, example.asked, encoder, ()), device)
+        verdicts[bool(example.asked.bears_out)].append(float(bears_out[0]))
     return Scores(
         first=float(np.mean(first)), told_apart=_auroc(answering, [*others, *near]), refused=_auroc(answering, near),
         span_f1=float(np.mean(f1)),
         evidence=float(np.mean(carried)), spans=len(f1),
+        bears_out=_auroc(verdicts[True], verdicts[False]), claims=len(claims),
     )  # fmt: skip
+
+
+def _read(network: ReaderNetwork, each: Sequence[Labelled], device: str) -> tuple[torch.Tensor, ...]:
+    from assistant.reader.train import tensors
+
+    with torch.no_grad(), torch.autocast(device, dtype=torch.bfloat16):
+        outputs = network(*tensors([labelled.pair for labelled in each], device))
+    return tuple(output.float().cpu() for output in outputs)
 
 
 def best_span(types: Sequence[int], tokens: torch.Tensor) -> tuple[int, int]:
@@ -94,6 +112,9 @@ def _f1(found: range, right: range) -> float:
 
 
 def _auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
+    """0.5, which is chance, where there is nothing to tell apart."""
+    if not positive or not negative:
+        return 0.5
     values = np.concatenate([positive, negative])
     order = values.argsort(kind="stable")
     ranks = np.empty(len(values))

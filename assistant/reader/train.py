@@ -25,7 +25,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from assistant.reader.data import SINGLE_SENTENCES, Data, Example, read_data
+from assistant.reader.data import SINGLE_SENTENCES, read_data
+from assistant.reader.examples import Asked, Data, Example
 from assistant.reader.network import ReaderNetwork
 from assistant.reader.pairs import Pair, PairEncoder
 from assistant.reader.scoring import Scores, score
@@ -46,6 +47,8 @@ class Plan:
     """Passages that do not answer, for each question; one for those about single sentences."""
     singles: int = 8_000
     """Questions about single sentences in an epoch."""
+    cut: float = 0.3
+    """How often the passage without the sentences that answer takes the place of a wrong one."""
     tokens: int = 4_096
     """In a batch, padding included."""
     rate: float = 1.2e-4
@@ -55,6 +58,7 @@ class Plan:
     """How much of the running mean of the weights stays at each step: the mean is what is kept."""
     evidence: float = 0.5
     ranking: float = 0.5
+    bears_out: float = 0.3
     """Weights of these losses; those of relevance and span are 1."""
     seed: int = 1
     start: str = ""
@@ -74,26 +78,28 @@ class Labelled:
     """Tokens that are right; [0] when the passage does not answer; empty when it is not known which are."""
     evidence: list[tuple[int, int, bool]]
     """(first token, last token, whether it carries the answer) of each sentence; empty when it is not known."""
+    bears_out: bool | None = None
 
 
-def labelled(data: Data, example: Example, encoder: PairEncoder, wrong: Sequence[int]) -> list[Labelled]:
+def labelled(data: Data, asked: Asked, encoder: PairEncoder, wrong: Sequence[int]) -> list[Labelled]:
     """The right passage first, where there is one; then the wrong ones of those numbers."""
-    numbers = [*([] if example.right is None else [example.right]), *wrong]
-    pairs = encoder.encode(example.question, [(data.texts[number].title, data.texts[number].text) for number in numbers])
+    numbers = [*([] if asked.right is None else [asked.right]), *wrong]
+    pairs = encoder.encode(asked.question, [(data.texts[number].title, data.texts[number].text) for number in numbers])
     return [
-        _right(pair, example, data.texts[number].text) if number == example.right else Labelled(pair, False, True, [0], [0], [])
+        _right(pair, asked, data.texts[number].text) if number == asked.right else Labelled(pair, False, True, [0], [0], [])
         for number, pair in zip(numbers, pairs, strict=True)
     ]
 
 
-def _right(pair: Pair, example: Example, text: str) -> Labelled:
-    found = [place for place in (pair.tokens(*span) for span in example.spans) if place]
+def _right(pair: Pair, asked: Asked, text: str) -> Labelled:
+    found = [place for place in (pair.tokens(*span) for span in asked.spans) if place]
     evidence = []
-    for start, end in sentence_spans(text, 0, len(text)) if example.evidence else ():
+    for start, end in sentence_spans(text, 0, len(text)) if asked.evidence else ():
         place = pair.tokens(start, end)
         if place:
-            evidence.append((*place, any(begin < end and start < stop for begin, stop in example.evidence)))
-    return Labelled(pair, True, example.is_judged, [first for first, _ in found], [last for _, last in found], evidence)
+            evidence.append((*place, any(begin < end and start < stop for begin, stop in asked.evidence)))
+    starts, ends = [first for first, _ in found], [last for _, last in found]
+    return Labelled(pair, True, asked.is_judged, starts, ends, evidence, asked.bears_out)
 
 
 def epoch(
@@ -101,17 +107,20 @@ def epoch(
 ) -> Iterator[list[list[Labelled]]]:
     """Batches of whole questions, of like length; the same for the same plan and number."""
     chance = random.Random(f"{plan.seed}/{number}")
-    single = [example for example in examples if example.source in SINGLE_SENTENCES]
-    chosen = [example for example in examples if example.source not in SINGLE_SENTENCES]
+    single = [example for example in examples if example.asked.source in SINGLE_SENTENCES]
+    chosen = [example for example in examples if example.asked.source not in SINGLE_SENTENCES]
     chosen += chance.sample(single, min(plan.singles, len(single)))
     chance.shuffle(chosen)
     for begin in range(0, len(chosen), _BLOCK):
         groups = []
         for example in chosen[begin : begin + _BLOCK]:
             # The more confusing, the more often.
-            wrong = sorted(range(len(example.wrong)), key=lambda rank: -(chance.random() ** (1 + rank)))
-            count = min(plan.wrong, 1) if example.source in SINGLE_SENTENCES else plan.wrong
-            groups.append(labelled(data, example, encoder, [example.wrong[rank] for rank in wrong[:count]]))
+            ranks = sorted(range(len(example.wrong)), key=lambda rank: -(chance.random() ** (1 + rank)))
+            count = min(plan.wrong, 1) if example.asked.source in SINGLE_SENTENCES else plan.wrong
+            wrong = [example.wrong[rank] for rank in ranks[:count]]
+            if chance.random() < plan.cut and example.cut is not None:
+                wrong[-1:] = [example.cut]
+            groups.append(labelled(data, example.asked, encoder, wrong))
         groups = sorted((group for group in groups if group), key=_longest)
         batches: list[list[list[Labelled]]] = []
         waiting: list[list[Labelled]] = []
@@ -145,8 +154,7 @@ def losses(network: ReaderNetwork, batch: Sequence[Sequence[Labelled]], plan: Pl
     each = [labelled for group in batch for labelled in group]
     ids, types, mask = tensors([labelled.pair for labelled in each], device)
     with torch.autocast(device, dtype=torch.bfloat16):
-        relevance, tokens = network(ids, types, mask)
-    relevance, tokens = relevance.float(), tokens.float()
+        relevance, tokens, bears_out = (output.float() for output in network(ids, types, mask))
     answers = torch.tensor([float(labelled.answers) for labelled in each], device=device)
     judged = torch.tensor([float(labelled.is_judged) for labelled in each], device=device)
     relevant = functional.binary_cross_entropy_with_logits(relevance, answers, judged, reduction="sum")
@@ -169,6 +177,10 @@ def losses(network: ReaderNetwork, batch: Sequence[Sequence[Labelled]], plan: Pl
         logits = torch.stack([tokens[row, first : last + 1, 2].mean() for row, first, last, _ in told])
         carries = torch.tensor([float(carry) for *_, carry in told], device=device)
         found["evidence"] = plan.evidence * functional.binary_cross_entropy_with_logits(logits, carries)
+    claimed = torch.tensor([float(labelled.bears_out is not None) for labelled in each], device=device)
+    truth = torch.tensor([float(labelled.bears_out or False) for labelled in each], device=device)
+    verdicts = functional.binary_cross_entropy_with_logits(bears_out, truth, claimed, reduction="sum")
+    found["bears_out"] = plan.bears_out * verdicts / claimed.sum().clamp(min=1)
     ranked, at = [], 0
     for group in batch:
         if group[0].answers and len(group) > 1:
@@ -265,13 +277,13 @@ class Run:
 
 
 def train(
-    data: Data, folder: Path, plan: Plan, *, minutes: float, device: str, start: Path | None = None, check_every: int = 800
+    data: Data, folder: Path, plan: Plan, *, minutes: float, device: str, start: Path | None = None, check_every: int = 1_200
 ) -> None:
     """start: the weights that the plan starts from. Raises ValueError where the folder holds another run."""
     torch.manual_seed(plan.seed)
     source = find_model().folder
     encoder = PairEncoder(source / "tokenizer.json")
-    network = ReaderNetwork(source)
+    network = ReaderNetwork(source, device=device)
     if start:
         network.load_state_dict(load_file(start), strict=False)
     network = network.to(device)
@@ -280,6 +292,9 @@ def train(
     run = Run(folder, network, plan, steps, device)
     went_on = run.load()
     log(folder, {"steps": steps, "questions": len(learned), "kept_out": len(kept_out), "from_step": run.step, "went_on": went_on})
+    if start and not went_on:
+        # What is to be bettered; it is no part of the run.
+        log(folder, {"started_with": asdict(score(network, data, kept_out, encoder, device))})
     started = saved = time.monotonic()
     pairs, number = 0, 0
     means: dict[str, float] = {}

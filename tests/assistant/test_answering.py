@@ -13,9 +13,9 @@ from assistant.answering.citations import CitationMismatch, cite, holds
 from assistant.answering.contract import answer_as_json
 from assistant.answering.conversation import LONGEST_QUESTION, spoken
 from assistant.answering.extractive import DO_NOT_SAY, compose, trimmed
-from assistant.answering.followups import Turn, stand_alone, wordings
 from assistant.assembly import Assistant
 from assistant.reader.readings import Evidence, Reading
+from assistant.retrieval.followups import Turn, stand_alone, wordings
 from assistant.retrieval.fusion import reciprocal_rank_fusion
 from assistant.retrieval.passages import Passage
 from index.chunks import Chunk

@@ -9,13 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
+from torch import nn
+from torch.nn import functional
 
 from assistant.reader.articles import is_kept_out
-from assistant.reader.data import ARTICLES, CHOSEN_SENTENCES, SINGLE_SENTENCES, Context, Data, read_data, read_written
+from assistant.reader.data import ARTICLES, SINGLE_SENTENCES, Context, read_data
+from assistant.reader.examples import Data, Example, Source
 from assistant.reader.export import export
-from assistant.reader.train import Plan, train
+from assistant.reader.pairs import PairEncoder
+from assistant.reader.processor import PooledDropout, _attend
+from assistant.reader.sets import EVALUATION_SETS
+from assistant.reader.train import Plan, epoch, train
+from assistant.reader.written import asked_of, paragraph_digits, read_written
 from index.embedders import LocalEmbedder
+from index.models import find_model
 
 TOWNS = ["Basel", "Lima", "Hanoi", "Oslo", "Quito", "Turin", "Perth", "Izmir", "Gdansk", "Nantes"]
 
@@ -62,14 +71,52 @@ def data(tmp_path_factory: pytest.TempPathFactory, embedder: LocalEmbedder) -> D
         put(folder / f"{name}.json.gz", json.dumps({"data": [article(town) for town in TOWNS]}))
     for name in ("squad2", "covidqa"):
         put(folder / name / "questions.dev.jsonl.gz", "")
-    text = "Ferries run at night. The fare is two coins."
-    put(
-        folder / CHOSEN_SENTENCES / "corpus.jsonl.gz",
-        json.dumps({"id": "d", "title": "Ferries", "text": text, "sents": ["Ferries run at night.", "The fare is two coins."]}),
-    )
-    asked = {"group": "Ferries", "relevant": {"d": 1}, "evidence": {"d": [[1]]}, "near_miss": None, "answerable": True}
-    put(folder / CHOSEN_SENTENCES / "questions.dev.jsonl.gz", json.dumps({"id": "c", "question": "What is the fare?", **asked}))
+    for name in EVALUATION_SETS:
+        put_set(folder / name)
     return read_data(folder, folder, embedder, written_for(folder))
+
+
+DECKHANDS = "Keller: The ferries are slow. They burn coal.\nMoreno: Coal is cheap."
+
+
+def put_set(folder: Path) -> None:
+    """A page of two sentences, another page that looks like it, and a talk; questions on each as the sets have them."""
+    sents = ["Ferries run at night.", "The fare is two coins.", "Dogs sleep on deck."]
+    corpus = [
+        {"id": "d", "title": "Ferries", "text": " ".join(sents), "sents": sents},
+        {
+            "id": "near",
+            "title": "Barges",
+            "text": "Barges run by day. Nobody pays.",
+            "sents": ["Barges run by day.", "Nobody pays."],
+        },
+        {"id": "talk", "title": "Deckhands", "text": DECKHANDS, "speakers": ["Keller", "Moreno"]},
+    ]
+    put(folder / "corpus.jsonl.gz", "\n".join(map(json.dumps, corpus)))
+    known = {"near_miss": None, "history": [], "answerable": True, "relevant": {"d": 1}, "answers": ["two coins"], "evidence": {}}
+    asked = {
+        "clapnq-dev": [
+            {"question": "What is the fare?", "evidence": {"d": [[1]]}},
+            {"question": "Who pays?", "answerable": False, "relevant": {}, "near_miss": "near"},
+        ],
+        "scifact": [
+            {"question": "The fare is three coins.", "evidence": {"d": [[1]]}, "label": "CONTRADICT"},
+            {"question": "Ferries are cheaper than barges.", "label": "NEI"},
+        ],
+        "mtrag-govt": [
+            {"question": "What is the fare?", "history": [{"role": "user", "text": "When do ferries run?"}]},
+            {
+                "question": "Who owns them?",
+                "history": [{"role": "user", "text": "When do ferries run?"}],
+                "answerable": False,
+                "relevant": {},
+            },
+            {"question": "Thank you!", "answerability": "CONVERSATIONAL", "answerable": False, "relevant": {}},
+        ],
+        "qmsum-committee": [{"question": "Why does Moreno like coal?", "relevant": {"talk": 1}, "answers": ["It is cheap."]}],
+    }.get(folder.name, [])
+    rows = [{"id": str(number), "group": "Ferries", **known, **row} for number, row in enumerate(asked)]
+    put(folder / "questions.dev.jsonl.gz", "\n".join(map(json.dumps, rows)))
 
 
 def written_for(folder: Path) -> Path:
@@ -78,47 +125,147 @@ def written_for(folder: Path) -> Path:
     context = str(article(town)["paragraphs"][1]["context"])  # type: ignore[index]
     digits = hashlib.sha256(context.encode()).hexdigest()[:10]
     lines = [f"@{digits}", f"+ Which town has old dams? | {town}", "= What state are they in? | old", "- Who built the dams?"]
+    lines += ["? How are the dams kept safe? | 2", "T The dams are looked at each spring. | 2", "F The dams are new. | 1"]
+    lines += [f"@{paragraph_digits(DECKHANDS)}", "? What does Moreno say of coal? | 3", "- What does Keller say of wages?"]
     path = folder / "written.txt"
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
 
+def examples_of(data: Data, question: str) -> list[Example]:
+    return [example for example in data.examples if example.asked.question == question]
+
+
+def told(data: Data, example: Example) -> list[str]:
+    """The sentences that answer."""
+    assert example.asked.right is not None
+    return [data.texts[example.asked.right].text[start:end] for start, end in example.asked.evidence]
+
+
 def test_examples_hold_their_answers_and_wrong_passages_do_not(data: Data) -> None:
     learned, kept_out = data.split()
     assert learned and kept_out
-    assert {example.group for example in kept_out} == {town for town in TOWNS if is_kept_out(town)}
-    assert not {example.group for example in learned} & {example.group for example in kept_out}
+    assert not {example.asked.group for example in learned} & {example.asked.group for example in kept_out}
+    assert all(is_kept_out(example.asked.group) for example in kept_out)
     for example in data.examples:
-        if example.right is None:
-            assert all(data.texts[number].group == example.group for number in example.wrong)
+        asked = example.asked
+        if asked.right is None:
             continue
-        right = data.texts[example.right].text
-        answers = [right[start:end] for start, end in example.spans]
-        assert all(any(answer in right[start:end] for start, end in example.evidence) for answer in answers)
-        assert example.right not in example.wrong
+        right = data.texts[asked.right].text
+        answers = [right[start:end] for start, end in asked.spans]
+        assert all(any(answer in right[start:end] for start, end in asked.evidence) for answer in answers)
+        assert not {asked.right, *asked.not_wrong} & set(example.wrong)
         assert not any(answer in data.texts[number].text for number in example.wrong for answer in answers)
-    chosen = next(example for example in data.examples if example.source == CHOSEN_SENTENCES)
-    assert [data.texts[chosen.right or 0].text[start:end] for start, end in chosen.evidence] == ["The fare is two coins."]
+
+
+def test_the_right_passage_without_its_answer_is_wrong(data: Data) -> None:
+    fares = [example for example in examples_of(data, "What is the fare?") if example.asked.evidence]
+    assert fares
+    for example in fares:
+        assert example.cut is not None
+        assert data.texts[example.cut].text == "Ferries run at night. Dogs sleep on deck."
+    # Of two sentences, one alone is left: too little to look right.
+    assert all(example.cut is None for example in examples_of(data, f"When was the treaty of {TOWNS[0]} signed?"))
+
+
+def test_evaluation_sets_lend_their_dev_questions(data: Data) -> None:
+    chosen = next(example for example in data.examples if example.asked.source == "clapnq-dev" and example.asked.evidence)
+    assert told(data, chosen) == ["The fare is two coins."]
+    (unanswered,) = examples_of(data, "Who pays?")
+    assert unanswered.asked.right is None
+    assert [data.texts[number].text for number in unanswered.wrong] == ["Barges run by day. Nobody pays."]
+    (claim,) = examples_of(data, "The fare is three coins.")
+    assert (claim.asked.bears_out, told(data, claim)) == (False, ["The fare is two coins."])
+    # What is cited and settles nothing is found first, and not learned to be an answer.
+    (unsettled,) = examples_of(data, "Ferries are cheaper than barges.")
+    assert unsettled.asked.right is not None and not unsettled.asked.is_judged and unsettled.wrong
+    followed = [example.asked for example in data.examples if example.asked.source == "mtrag-govt"]
+    assert all("When do ferries run?" in asked.question for asked in followed if asked.right is None)
+    assert not examples_of(data, "Thank you!")
+    (meeting,) = examples_of(data, "Why does Moreno like coal?")
+    right = data.texts[meeting.asked.right or 0]
+    # As when it is indexed: one speaker a passage, whose name stands above it.
+    assert (right.title, right.text) == ("Deckhands\nMoreno", "Coal is cheap.")
 
 
 def test_written_questions_are_asked_of_their_own_paragraph(data: Data, tmp_path: Path) -> None:
-    asked = {example.question: example for example in data.examples}
-    answered, unjudged, without = (
-        asked[question] for question in ("Which town has old dams?", "What state are they in?", "Who built the dams?")
+    (answered,), (unjudged,), (without,) = (
+        examples_of(data, question) for question in ("Which town has old dams?", "What state are they in?", "Who built the dams?")
     )
-    for example, answer in ((answered, answered.group), (unjudged, "old")):
-        assert example.right is not None
-        assert {data.texts[example.right].text[start:end] for start, end in example.spans} == {answer}
+    for example, answer in ((answered, answered.asked.group), (unjudged, "old")):
+        assert example.asked.right is not None
+        right = data.texts[example.asked.right].text
+        assert {right[start:end] for start, end in example.asked.spans} == {answer}
     # Whether an unjudged question is answered is not learned, nor what is wrong for it.
-    assert (answered.is_judged, unjudged.is_judged) == (True, False)
+    assert (answered.asked.is_judged, unjudged.asked.is_judged) == (True, False)
     assert answered.wrong and not unjudged.wrong
-    assert without.right is None and ["dams" in data.texts[number].text for number in without.wrong] == [True]
+    assert without.asked.right is None and ["dams" in data.texts[number].text for number in without.wrong] == [True]
 
+    (how,), (true,), (false,) = (
+        examples_of(data, question)
+        for question in ("How are the dams kept safe?", "The dams are looked at each spring.", "The dams are new.")
+    )
+    for example, bears_out in ((how, None), (true, True), (false, False)):
+        assert example.asked.bears_out is bears_out and not example.asked.spans and len(told(data, example)) == 1
+    assert told(data, how) == ["Engineers inspect them in spring."]
+    for example in examples_of(data, "What does Moreno say of coal?"):
+        assert told(data, example) == ["Coal is cheap."]
+    for example in examples_of(data, "What does Keller say of wages?"):
+        # Asked of the part that its twin is answered by.
+        assert [data.texts[number].title for number in example.wrong] == ["Deckhands\nMoreno"]
+
+
+@pytest.mark.parametrize("line", ["Who?", "+ Who?", "- Who? | Engineers", "? Who?", "? Who? | first", "T So. | ", "x Who? | 1"])
+def test_a_line_that_is_no_written_question_is_told_with_its_number(line: str, tmp_path: Path) -> None:
     path = tmp_path / "written.txt"
-    for line in ("? Who?", "+ Who?", "- Who? | Engineers"):
-        path.write_text(f"@0123456789\n{line}\n", encoding="utf-8")
-        with pytest.raises(ValueError, match="line 2"):
-            read_written(path)
+    path.write_text(f"@0123456789\n{line}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="line 2"):
+        read_written(path)
+
+
+@pytest.mark.parametrize(("line", "what"), [("+ Who? | Nobody", "does not stand"), ("? Who? | 3", "no sentences")])
+def test_what_does_not_stand_in_its_paragraph_is_refused(line: str, what: str, tmp_path: Path) -> None:
+    path = tmp_path / "written.txt"
+    text = "Engineers inspect the dams. They do so in spring."
+    path.write_text(f"@{paragraph_digits(text)}\n{line}\n", encoding="utf-8")
+    (written,) = read_written(path).values()
+    with pytest.raises(ValueError, match=what):
+        list(asked_of(Source(text, "set", "Dams", ((0, len(text)),), 0), written))
+
+
+def test_every_batch_tells_apart_what_answers(data: Data) -> None:
+    learned, _ = data.split()
+    encoder = PairEncoder(find_model().folder / "tokenizer.json")
+    batches = list(epoch(data, learned, encoder, Plan(tokens=2048, singles=4), 0))
+    assert batches == list(epoch(data, learned, encoder, Plan(tokens=2048, singles=4), 0))
+    for group in (group for batch in batches for group in batch):
+        assert all(not labelled.answers and labelled.starts == [0] for labelled in group[1:])
+        assert {labelled.bears_out for labelled in group[1:]} <= {None}
+
+
+def test_attention_pair_by_pair_is_attention() -> None:
+    torch.manual_seed(2)
+    pairs = [torch.randn(3, 12, 40, 32, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    mask = torch.ones(3, 40, dtype=torch.int64)
+    mask[0, 33:], mask[1, 7:] = 0, 0
+    ours, _ = _attend(nn.Module(), *pairs, mask, 32**-0.5)
+    theirs = functional.scaled_dot_product_attention(*pairs, attn_mask=mask[:, None, None, :].bool()).transpose(1, 2)
+    read = mask[:, :, None, None]
+    torch.testing.assert_close(ours * read, theirs * read)
+    weights = torch.randn_like(ours) * read
+    gradients = [torch.autograd.grad((each * weights).sum(), pairs) for each in (ours, theirs)]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_dropout_from_the_pool_drops_its_share_and_keeps_the_mean() -> None:
+    torch.manual_seed(2)
+    dropout, values = PooledDropout(0.25), torch.ones(1000, 1000)
+    dropped = dropout(values)
+    assert float((dropped == 0).double().mean()) == pytest.approx(0.25, abs=0.005)
+    assert float(dropped.double().mean()) == pytest.approx(1, abs=0.01)
+    assert not torch.equal(dropped, dropout(values))
+    assert torch.equal(dropout.eval()(values), values)
 
 
 def test_paragraphs_that_were_spaced_for_parsers_are_read_as_people_write_them() -> None:
@@ -126,10 +273,7 @@ def test_paragraphs_that_were_spaced_for_parsers_are_read_as_people_write_them()
     answers = [{"text": word, "answer_start": told.index(word)} for word in ("1997", "of Basel", "did n't last", "one .")]
     context = Context(told)
     assert context.text == 'In 1997, the "River" treaty (of Basel) cost $5; it didn\'t last-not a well-known one.'
-    placed = context.placed({"answers": answers})["answers"]
-    assert [each["text"] for each in placed] == ["1997", "of Basel", "didn't last", "one."]
-    for each in placed:
-        assert context.text[each["answer_start"] :].startswith(each["text"])
+    assert [context.text[start:end] for start, end in context.places(answers)] == ["1997", "of Basel", "didn't last", "one."]
     assert Context("Nothing to do: “here”, too.").text == "Nothing to do: “here”, too."
 
 
