@@ -10,9 +10,9 @@ from typing import Any
 from assistant.answering.answers import Answer, Finished
 from assistant.answering.contract import answer_as_json
 from assistant.answering.conversation import check_question
-from assistant.retrieval.followups import wordings
 from assistant.assembly import Assistant
 from assistant.reader.articles import is_kept_out
+from assistant.retrieval.followups import wordings
 from assistant.retrieval.passages import Passage
 from assistant.retrieval.retriever import Wordings, plain
 from evals.cases import GoldCase, Suite
