@@ -33,13 +33,13 @@ eval: $(VENV)/installed
 	@$(BIN)/assistant eval alliance
 
 # Trains the reader and ships it: DATA and SETS are the folders of docs/answers.md, RUN where it is saved every five minutes.
-# Stopped, the same command goes on. About an hour and a half on two processor cores.
+# Stopped, the same command goes on. About two and a half hours on two processor cores.
 RUN ?= .evals/reader-run
 reader: $(VENV)/installed
 	@test -n "$(DATA)" -a -n "$(SETS)" || { echo "make reader DATA=folder SETS=folder (see docs/answers.md)"; exit 1; }
 	$(BIN)/python -m assistant.reader.train "$(DATA)" "$(SETS)" "$(RUN)/first"
 	$(BIN)/python -m assistant.reader.train "$(DATA)" "$(SETS)" "$(RUN)/second" --start "$(RUN)/first/best.safetensors" \
-		--written assistant/reader/written.txt --epochs 2 --wrong 1 --singles 4000 --rate 1e-4
+		--written assistant/reader/written.txt --epochs 2 --wrong 1 --singles 3000 --rate 1e-4
 	$(BIN)/python -m assistant.reader.export "$(RUN)/second"
 
 # The pictures of docs/, made by the program itself.

@@ -64,7 +64,7 @@ def _retrieve(suite: Suite, assistant: Assistant, batch: Sequence[GoldCase]) -> 
     """For each case the measures of its retrieval, and the passages. Every wording of the batch is embedded at once."""
     asked = [_askable(case.question) for case in batch]
     searched = [
-        assistant.wordings(question, case.history) if question else Wordings("", (), ())
+        assistant.wordings(question, case.history) if question else Wordings("", (), (), "")
         for question, case in zip(asked, batch, strict=True)
     ]
     variants = [_variants(suite, case, question) for case, question in zip(batch, asked, strict=True)]

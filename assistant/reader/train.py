@@ -43,6 +43,8 @@ _STEPS_APART = 1_000_003
 @dataclass(frozen=True, slots=True)
 class Plan:
     epochs: int = 3
+    steps: int = 0
+    """Ends after so many, where that is before the epochs do; 0 for all."""
     wrong: int = 2
     """Passages that do not answer, for each question; one for those about single sentences."""
     singles: int = 8_000
@@ -288,7 +290,7 @@ def train(
         network.load_state_dict(load_file(start), strict=False)
     network = network.to(device)
     learned, kept_out = data.split()
-    steps = sum(1 for number in range(plan.epochs) for _ in epoch(data, learned, encoder, plan, number))
+    steps = plan.steps or sum(1 for number in range(plan.epochs) for _ in epoch(data, learned, encoder, plan, number))
     run = Run(folder, network, plan, steps, device)
     went_on = run.load()
     log(folder, {"steps": steps, "questions": len(learned), "kept_out": len(kept_out), "from_step": run.step, "went_on": went_on})
@@ -315,6 +317,8 @@ def train(
             if now - saved > 300 or run.step == steps:
                 run.save()
                 saved = now
+            if run.step == steps:
+                return
             if now - started > minutes * 60:
                 run.save()
                 log(folder, {"stopped": run.step})
@@ -344,6 +348,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of this run")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop, saved, after so long")
     parser.add_argument("--epochs", type=int, default=Plan().epochs)
+    parser.add_argument("--steps", type=int, default=Plan().steps, help="most of them")
     parser.add_argument("--singles", type=int, default=Plan().singles)
     parser.add_argument("--wrong", type=int, default=Plan().wrong, help="passages that do not answer, for each question")
     parser.add_argument("--rate", type=float, default=Plan().rate, help="of learning, at its peak")
@@ -355,7 +360,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         plan = Plan(
-            epochs=given.epochs, singles=given.singles, wrong=given.wrong, rate=given.rate, seed=given.seed,
+            epochs=given.epochs, steps=given.steps, singles=given.singles, wrong=given.wrong, rate=given.rate, seed=given.seed,
             start=sha256(given.start) if given.start else "",
         )  # fmt: skip
         data = read_data(given.data, given.sets, LocalEmbedder(), given.written)

@@ -80,7 +80,10 @@ def wordings(question: str, history: Sequence[Turn]) -> Wordings:
         # Whom the last question asked, or else who answered it: "Who says so?" names nobody.
         names.append(asked[-1])
         names.extend(match[1] for match in map(_SPOKE.match, answers[-1:]) if match)
-    return Wordings(standalone, tuple(searched), tuple(names))
+    # Beside the last question, and no more, passages are told apart best, whether it leans or not (docs/answers.md); whether
+    # they answer is read for the question that stands alone, so that what came before lends it no confidence.
+    ranked = f"{question} ({asked[-1]})" if asked else question
+    return Wordings(standalone, tuple(searched), tuple(names), ranked)
 
 
 def as_asked(question: str, history: Sequence[Turn]) -> Wordings:

@@ -30,16 +30,18 @@ class Wordings(NamedTuple):
     """A question, and what is searched for it."""
 
     standalone: str
-    """As it stands alone: what passages are read for."""
+    """As it stands alone: what the answer is read for."""
     searched: tuple[str, ...]
     """What is searched for and fused; the first weighs most. Nothing is found for none."""
     names: tuple[str, ...]
     """Where to look for the speakers who are asked: the question as it was put, then what "he" or "she" in it may point to."""
+    ranked: str
+    """What passages are ranked for: the question beside the one before it."""
 
 
 def plain(question: str) -> Wordings:
     """A question that is searched for as it is."""
-    return Wordings(question, (question,), (question,))
+    return Wordings(question, (question,), (question,), question)
 
 
 class _Search(NamedTuple):
@@ -78,7 +80,7 @@ class Retriever:
         for question, searches in zip(questions, planned, strict=True):
             if self._stages == "reranked" and self._reranker is not None:
                 passages = self._search(searches, vectors, max(count, self._reranker.depth))
-                found.append(self._reranker.rerank(question.standalone, passages)[:count])
+                found.append(self._reranker.rerank(question.ranked, passages)[:count])
             else:
                 found.append(self._search(searches, vectors, count))
         return found

@@ -101,15 +101,17 @@ def test_a_question_that_stands_alone_stays_as_it_is(question: str) -> None:
 
 def test_without_a_conversation_nothing_is_completed() -> None:
     assert stand_alone("And where?", []) == "And where?"
-    assert wordings("And where?", []) == ("And where?", ("And where?",), ("And where?",))
+    assert wordings("And where?", []) == ("And where?", ("And where?",), ("And where?",), "And where?")
 
 
 def test_within_a_conversation_a_question_is_searched_for_beside_what_came_before() -> None:
     question = "How many engineers inspect the dams?"
-    standalone, searched, names = wordings(question, LAST)
+    standalone, searched, names, ranked = wordings(question, LAST)
     assert names == (question,)
     assert standalone == question == searched[0]
     assert [turn.content in searched[number] for number, turn in enumerate(LAST, start=1)] == [True, True]
+    # Ranked beside the last question; whether they answer is read for the question alone.
+    assert ranked == f"{question} ({LAST[0].content})"
 
 
 def test_he_is_whom_the_last_question_asked_or_else_who_answered_it() -> None:
