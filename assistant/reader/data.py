@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.reader.examples import Asked, Data, Example, Source, Text
+from assistant.reader.articles import is_kept_out
+from assistant.reader.examples import Data, Example, Paragraph, Posed, Text
 from assistant.reader.sets import EVALUATION_SETS, add_set, lines_of
-from assistant.reader.written import Written, asked_of, paragraph_digits, read_written
+from assistant.reader.written import Written, paragraph_digits, places_of, posed_on, read_written
 from index.embedders import Embedder
 from index.lexical import WordIndex
 from index.sentences import Span, sentence_spans
@@ -56,7 +57,7 @@ def read_data(folder: Path, sets: Path, embedder: Embedder, written: Path | None
     """
     more = read_written(written) if written else {}
     data = Data()
-    asked: list[Asked] = []
+    asked: list[Posed] = []
     groups = {row["id"]: row["group"] for name in _ASKED_ELSEWHERE for row in lines_of(sets / name / "questions.dev.jsonl.gz")}
     for name in (*ARTICLES, *SINGLE_SENTENCES):
         _add_articles(folder / f"{name}.json.gz", name, groups, more, data.texts, asked)
@@ -64,13 +65,11 @@ def read_data(folder: Path, sets: Path, embedder: Embedder, written: Path | None
         add_set(sets / name, embedder.count_tokens, embedder.max_tokens, more, data.texts, asked)
     if more:
         raise ValueError(f"{written}: no set has the paragraph @{next(iter(more))}")
-    searched = len(data.texts)
-    for example in _with_wrong(data.texts, asked, embedder):
-        cut = _without_answer(data.texts, example.asked) if example.asked.right is not None else None
+    for example in list(_with_wrong(data.texts, asked, embedder)):
+        cut = _without_answer(data.texts, example.asked)
         if cut is not None:
             data.texts.append(cut)
         data.examples.append(replace(example, cut=None if cut is None else len(data.texts) - 1))
-    assert all(number < searched for example in data.examples for number in example.wrong)
     return data
 
 
@@ -80,7 +79,7 @@ def _add_articles(
     groups: Mapping[str, str],
     written: dict[str, list[Written]],
     texts: list[Text],
-    asked: list[Asked],
+    asked: list[Posed],
 ) -> None:
     """Takes out of `written` what it adds."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -91,14 +90,14 @@ def _add_articles(
         title = "" if name in SINGLE_SENTENCES else article["title"].replace("_", " ")
         for paragraph in article["paragraphs"]:
             context = Context(paragraph["context"])
-            source = Source(context.text, name, group, tuple(_windows(context.text)), len(texts))
-            texts.extend(Text(title, context.text[start:end], group, name) for start, end in source.parts)
+            read = Paragraph(context.text, name, group, tuple(_windows(context.text)), len(texts))
+            texts.extend(Text(title, context.text[start:end], group, name) for start, end in read.parts)
             for question in paragraph["qas"]:
                 if question["is_impossible"]:
-                    asked.append(source.unanswered(question["question"]))
-                elif (made := source.answered(question["question"], context.places(question["answers"]))) is not None:
+                    asked.append(read.unanswered(question["question"]))
+                elif (made := read.answered(question["question"], context.places(question["answers"]))) is not None:
                     asked.append(made)
-            asked.extend(asked_of(source, written.pop(paragraph_digits(paragraph["context"]), [])))
+            asked.extend(posed_on(read, written.pop(paragraph_digits(paragraph["context"]), [])))
 
 
 class Context:
@@ -145,32 +144,42 @@ def _windows(text: str) -> Iterator[Span]:
         yield begin, last
 
 
-def _without_answer(texts: Sequence[Text], asked: Asked) -> Text | None:
-    """The right passage without the sentences that answer, where something is left of it and that does not answer too."""
-    right = texts[asked.right or 0]
+def _without_answer(texts: Sequence[Text], asked: Posed) -> Text | None:
+    """The right passage without the sentences that are known to answer, where something is left of it that does not hold the
+    short answer.
+    """
+    if asked.right is None or not asked.is_judged:
+        return None
+    right = texts[asked.right]
     sentences = sentence_spans(right.text, 0, len(right.text))
     left = [(a, b) for a, b in sentences if not any(a < end and start < b for start, end in asked.evidence)]
-    if not asked.is_judged or len(left) < _FEWEST_SENTENCES or len(left) == len(sentences):
+    if len(left) < _FEWEST_SENTENCES or len(left) == len(sentences):
         return None
     text = " ".join(right.text[start:end] for start, end in left)
     answers = {right.text[start:end].lower() for start, end in asked.spans}
     return None if any(answer in text.lower() for answer in answers) else replace(right, text=text)
 
 
-def _with_wrong(texts: Sequence[Text], asked: Sequence[Asked], embedder: Embedder) -> Iterator[Example]:
+def _with_wrong(texts: Sequence[Text], asked: Sequence[Posed], embedder: Embedder) -> Iterator[Example]:
     """Looks for the passages that words and vectors confuse with the right one."""
     vectors = embedder.embed([text.text for text in texts])
     words = WordIndex(None, identity="training")
     words.create()
     words.change((), ((number, text.title, text.text) for number, text in enumerate(texts)), 0)
+    # The same question may be asked of several passages: none that answers it is wrong for it.
+    rights: defaultdict[str, set[int]] = defaultdict(set)
+    for each in asked:
+        rights[each.question].update(each.not_wrong, () if each.right is None else (each.right,))
     for begin in range(0, len(asked), 256):
         part = asked[begin : begin + 256]
         near = embedder.embed([each.question for each in part]) @ vectors.T
         for each, cosines in zip(part, near, strict=True):
-            yield Example(each, _confused(each, texts, cosines, words) if each.is_ranked else ())
+            yield Example(each, _confused(each, rights[each.question], texts, cosines, words) if each.is_ranked else ())
 
 
-def _confused(asked: Asked, texts: Sequence[Text], cosines: NDArray[np.float32], words: WordIndex) -> tuple[int, ...]:
+def _confused(
+    asked: Posed, rights: set[int], texts: Sequence[Text], cosines: NDArray[np.float32], words: WordIndex
+) -> tuple[int, ...]:
     if asked.known_wrong:
         # It has no answer in its own paragraph, and may well have one elsewhere.
         return tuple(sorted(asked.known_wrong, key=lambda number: -cosines[number])[:_CONFUSED])
@@ -188,16 +197,19 @@ def _confused(asked: Asked, texts: Sequence[Text], cosines: NDArray[np.float32],
     if asked.right is not None:
         right = texts[asked.right].text
         answers = {right[start:end].lower() for start, end in asked.spans}
-        telling = set(re.findall(r"\w+", " ".join(right[start:end] for start, end in asked.evidence).lower()))
-    single = asked.source in SINGLE_SENTENCES
+        # Where it is not known which sentences tell, all of them may.
+        told = " ".join(right[start:end] for start, end in asked.evidence) or right
+        telling = set(re.findall(r"\w+", told.lower()))
+    single, kept_out = asked.origin in SINGLE_SENTENCES, is_kept_out(asked.group)
     wrong: list[int] = []
     for number in sorted(ranks, key=lambda number: -ranks[number]):
         text = texts[number].text.lower()
         if (
-            (texts[number].source in SINGLE_SENTENCES) != single
-            or number == asked.right
-            or number in asked.not_wrong
-            or any(answer in text for answer in answers)
+            (texts[number].origin in SINGLE_SENTENCES) != single
+            or number in rights
+            # Nor is a passage that is kept out shown as a wrong one.
+            or (not kept_out and is_kept_out(texts[number].group))
+            or any(places_of(answer, text) for answer in answers)
             or (telling and len(telling & set(re.findall(r"\w+", text))) >= _SAYS_THE_SAME * len(telling))
         ):
             continue

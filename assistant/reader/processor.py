@@ -38,13 +38,16 @@ def _attend(
 
 
 class _PairByPair(torch.autograd.Function):
-    """Scaled dot-product attention (Vaswani et al., 2017), its gradient by hand. Padding attends nothing and gives zeros."""
+    """Scaled dot-product attention (Vaswani et al., 2017), its gradient by hand. Empty pairs give zeros."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, lengths: list[int], scaling: float) -> Tensor:
         attended, shares = torch.zeros_like(query), []
         for number, length in enumerate(lengths):
             stop = min(-(-length // _LENGTHS) * _LENGTHS, query.shape[2])
+            if not stop:
+                # An empty pair, which only fills the batch.
+                continue
             asks, keys, values = (each[number, :, :stop] for each in (query, key, value))
             scores = torch.bmm(asks * scaling, keys.transpose(1, 2))
             scores[:, :, length:] = -torch.inf
@@ -52,6 +55,7 @@ class _PairByPair(torch.autograd.Function):
             attended[number, :, :stop] = torch.bmm(share, values)
             shares.append(share)
         ctx.save_for_backward(query, key, value, *shares)
+        ctx.read = [number for number, length in enumerate(lengths) if length]
         ctx.scaling = scaling
         return attended
 
@@ -59,7 +63,7 @@ class _PairByPair(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, *shares = ctx.saved_tensors
         to_query, to_key, to_value = (torch.zeros_like(each) for each in (query, key, value))
-        for number, share in enumerate(shares):
+        for number, share in zip(ctx.read, shares, strict=True):
             stop = share.shape[1]
             asks, keys, values, back = (each[number, :, :stop] for each in (query, key, value, gradients[0]))
             to_value[number, :, :stop] = torch.bmm(share.transpose(1, 2), back)

@@ -50,22 +50,25 @@ class Scores:
 def score(network: ReaderNetwork, data: Data, examples: Sequence[Example], encoder: PairEncoder, device: str) -> Scores:
     from assistant.reader.train import labelled
 
-    examples = [example for example in examples if example.asked.source not in SINGLE_SENTENCES]
+    examples = [example for example in examples if example.asked.origin not in SINGLE_SENTENCES]
     claims = [example for example in examples if example.asked.bears_out is not None]
-    examples = examples[:: max(1, len(examples) // _MOST_QUESTIONS)]
-    answering, others, near, first, f1, carried = [], [], [], [], [], []
+    examples = examples[:: max(1, -(-len(examples) // _MOST_QUESTIONS))]
+    answering: list[float] = []
+    others: list[float] = []
+    near: list[float] = []
+    first, f1, carried = [], [], []
     verdicts: dict[bool, list[float]] = {True: [], False: []}
     network.eval()
     for example in examples:
         each = labelled(data, example.asked, encoder, example.wrong[:_WRONG])
         relevance, tokens, _ = _read(network, each, device)
         if example.asked.right is None:
-            near.extend(relevance.tolist())
+            (near if example.asked.known_wrong else others).extend(relevance.tolist())
             continue
         if example.asked.is_judged:
             answering.append(float(relevance[0]))
         others.extend(relevance[1:].tolist())
-        if len(each) > 1:
+        if len(each) > 1 and example.asked.is_judged:
             first.append(float(relevance[0] > relevance[1:].max()))
         if each[0].evidence:
             best = max(each[0].evidence, key=lambda place: float(tokens[0, place[0] : place[1] + 1, 2].mean()))

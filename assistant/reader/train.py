@@ -9,6 +9,7 @@ weights by the articles that are kept out of training are in RUN_FOLDER/best.saf
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import random
@@ -26,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from assistant.reader.data import SINGLE_SENTENCES, read_data
-from assistant.reader.examples import Asked, Data, Example
+from assistant.reader.examples import Data, Example, Posed
 from assistant.reader.network import ReaderNetwork
 from assistant.reader.pairs import Pair, PairEncoder
 from assistant.reader.scoring import Scores, score
@@ -83,7 +84,7 @@ class Labelled:
     bears_out: bool | None = None
 
 
-def labelled(data: Data, asked: Asked, encoder: PairEncoder, wrong: Sequence[int]) -> list[Labelled]:
+def labelled(data: Data, asked: Posed, encoder: PairEncoder, wrong: Sequence[int]) -> list[Labelled]:
     """The right passage first, where there is one; then the wrong ones of those numbers."""
     numbers = [*([] if asked.right is None else [asked.right]), *wrong]
     pairs = encoder.encode(asked.question, [(data.texts[number].title, data.texts[number].text) for number in numbers])
@@ -93,7 +94,7 @@ def labelled(data: Data, asked: Asked, encoder: PairEncoder, wrong: Sequence[int
     ]
 
 
-def _right(pair: Pair, asked: Asked, text: str) -> Labelled:
+def _right(pair: Pair, asked: Posed, text: str) -> Labelled:
     found = [place for place in (pair.tokens(*span) for span in asked.spans) if place]
     evidence = []
     for start, end in sentence_spans(text, 0, len(text)) if asked.evidence else ():
@@ -109,8 +110,8 @@ def epoch(
 ) -> Iterator[list[list[Labelled]]]:
     """Batches of whole questions, of like length; the same for the same plan and number."""
     chance = random.Random(f"{plan.seed}/{number}")
-    single = [example for example in examples if example.asked.source in SINGLE_SENTENCES]
-    chosen = [example for example in examples if example.asked.source not in SINGLE_SENTENCES]
+    single = [example for example in examples if example.asked.origin in SINGLE_SENTENCES]
+    chosen = [example for example in examples if example.asked.origin not in SINGLE_SENTENCES]
     chosen += chance.sample(single, min(plan.singles, len(single)))
     chance.shuffle(chosen)
     for begin in range(0, len(chosen), _BLOCK):
@@ -118,7 +119,7 @@ def epoch(
         for example in chosen[begin : begin + _BLOCK]:
             # The more confusing, the more often.
             ranks = sorted(range(len(example.wrong)), key=lambda rank: -(chance.random() ** (1 + rank)))
-            count = min(plan.wrong, 1) if example.asked.source in SINGLE_SENTENCES else plan.wrong
+            count = min(plan.wrong, 1) if example.asked.origin in SINGLE_SENTENCES else plan.wrong
             wrong = [example.wrong[rank] for rank in ranks[:count]]
             if chance.random() < plan.cut and example.cut is not None:
                 wrong[-1:] = [example.cut]
@@ -140,29 +141,32 @@ def _longest(group: Sequence[Labelled]) -> int:
     return max(len(each.pair.ids) for each in group)
 
 
-def tensors(pairs: Sequence[Pair], device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """(ids, types, mask), each of shape (pairs, tokens of the longest, padded)."""
-    # To a multiple, so that the processor's kernels are made, and kept, for few shapes.
+def tensors(pairs: Sequence[Pair], device: str, *, tokens: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """(ids, types, mask), each of shape (pairs, tokens of the longest, padded); with as many empty pairs after them as `tokens`
+    have room for.
+    """
+    # Both to few sizes: a processor's kernels are made, and kept, for each shape, some 16 MB a shape.
     longest = -(-max(len(pair.ids) for pair in pairs) // _LENGTHS) * _LENGTHS
+    empty = [[0] * longest] * (tokens // longest - len(pairs))
     rows = [
-        ([*each, *[0] * (longest - len(each))] for each in values)
+        [*([*each, *[0] * (longest - len(each))] for each in values), *empty]
         for values in ((pair.ids for pair in pairs), (pair.types for pair in pairs), ([1] * len(pair.ids) for pair in pairs))
     ]
-    ids, types, mask = (torch.tensor(list(each), device=device) for each in rows)
+    ids, types, mask = (torch.tensor(each, device=device) for each in rows)
     return ids, types, mask
 
 
 def losses(network: ReaderNetwork, batch: Sequence[Sequence[Labelled]], plan: Plan, device: str) -> dict[str, Tensor]:
     each = [labelled for group in batch for labelled in group]
-    ids, types, mask = tensors([labelled.pair for labelled in each], device)
+    ids, types, mask = tensors([labelled.pair for labelled in each], device, tokens=plan.tokens)
     with torch.autocast(device, dtype=torch.bfloat16):
-        relevance, tokens, bears_out = (output.float() for output in network(ids, types, mask))
+        relevance, tokens, bears_out = (output.float()[: len(each)] for output in network(ids, types, mask))
     answers = torch.tensor([float(labelled.answers) for labelled in each], device=device)
     judged = torch.tensor([float(labelled.is_judged) for labelled in each], device=device)
     relevant = functional.binary_cross_entropy_with_logits(relevance, answers, judged, reduction="sum")
     found = {"relevance": relevant / judged.sum().clamp(min=1)}
     # The first token, which stands for "no answer", and the passage may hold it; question and padding may not.
-    allowed = (types == 1) & (mask == 1)
+    allowed = ((types == 1) & (mask == 1))[: len(each)]
     allowed[:, 0] = judged == 1
     spans = []
     for output, right in ((0, [labelled.starts for labelled in each]), (1, [labelled.ends for labelled in each])):
@@ -196,8 +200,9 @@ def losses(network: ReaderNetwork, batch: Sequence[Sequence[Labelled]], plan: Pl
 class Run:
     """A training run in a folder: weights, their running mean, the optimizer's moments, the step."""
 
-    def __init__(self, folder: Path, network: ReaderNetwork, plan: Plan, steps: int, device: str) -> None:
-        self.folder, self.network, self.plan, self.steps, self.device = folder, network, plan, steps, device
+    def __init__(self, folder: Path, network: ReaderNetwork, plan: Plan, steps: int, device: str, data: str) -> None:
+        """data: digest of what it learns from."""
+        self.folder, self.network, self.plan, self.steps, self.device, self.data = folder, network, plan, steps, device, data
         self.trained = {name: each for name, each in network.named_parameters() if each.requires_grad}
         decayed = [each for each in self.trained.values() if each.dim() > 1]
         plain = [each for each in self.trained.values() if each.dim() < 2]
@@ -252,18 +257,19 @@ class Run:
                 if moment in self.optimizer.state[each]:
                     kept[f"{moment}.{name}"] = self.optimizer.state[each][moment]
         told = {"step": str(self.step), "best": str(self.best), "plan": json.dumps(asdict(self.plan)), "steps": str(self.steps)}
+        told["data"] = self.data
         save_file({name: each.contiguous().cpu() for name, each in kept.items()}, self.folder / "state.new", told)
         (self.folder / "state.new").replace(self.folder / "state.safetensors")
 
     def load(self) -> bool:
-        """Goes on from the last save, if there is one. Raises ValueError for one of another plan."""
+        """Goes on from the last save, if there is one. Raises ValueError for one of another plan or of other data."""
         path = self.folder / "state.safetensors"
         if not path.exists():
             return False
         with safe_open(path, "pt") as file:
             told = file.metadata()
-        if (json.loads(told["plan"]), int(told["steps"])) != (asdict(self.plan), self.steps):
-            raise ValueError(f"{path} is of another plan; choose another folder, or the same plan.")
+        if (json.loads(told["plan"]), int(told["steps"]), told["data"]) != (asdict(self.plan), self.steps, self.data):
+            raise ValueError(f"{path} is of another plan or of other data; choose another folder, or the same plan and data.")
         kept = load_file(path, device=self.device)
         self._fill({name: kept[f"own.{name}"] for name in self.trained})
         for name, each in self.trained.items():
@@ -290,8 +296,9 @@ def train(
         network.load_state_dict(load_file(start), strict=False)
     network = network.to(device)
     learned, kept_out = data.split()
-    steps = plan.steps or sum(1 for number in range(plan.epochs) for _ in epoch(data, learned, encoder, plan, number))
-    run = Run(folder, network, plan, steps, device)
+    whole = sum(1 for number in range(plan.epochs) for _ in epoch(data, learned, encoder, plan, number))
+    steps = min(plan.steps or whole, whole)
+    run = Run(folder, network, plan, steps, device, data_digest(data))
     went_on = run.load()
     log(folder, {"steps": steps, "questions": len(learned), "kept_out": len(kept_out), "from_step": run.step, "went_on": went_on})
     if start and not went_on:
@@ -303,6 +310,8 @@ def train(
     for count in range(plan.epochs):
         for batch in epoch(data, learned, encoder, plan, count):
             number += 1
+            if run.step >= steps:
+                return
             if number <= run.step:
                 continue
             network.train()
@@ -317,12 +326,18 @@ def train(
             if now - saved > 300 or run.step == steps:
                 run.save()
                 saved = now
-            if run.step == steps:
-                return
             if now - started > minutes * 60:
                 run.save()
                 log(folder, {"stopped": run.step})
                 return
+
+
+def data_digest(data: Data) -> str:
+    """Of all that is learned from it, in order."""
+    digest = hashlib.sha256()
+    for example in data.examples:
+        digest.update(repr((example.asked, example.wrong, example.cut)).encode())
+    return digest.hexdigest()
 
 
 def check(run: Run, data: Data, kept_out: Sequence[Example], encoder: PairEncoder) -> None:

@@ -54,7 +54,7 @@ def bundled_fit() -> Fit:
 
 
 class RememberedReadings:
-    """Reads passages, and keeps what was read last: re-ranking and answering ask for the same."""
+    """Reads passages, and keeps what was read last: re-ranking and answering ask for the same, but within a conversation."""
 
     def __init__(self, model: Callable[[], ReaderModel], store: ChunkStore) -> None:
         """model: gives it, loaded once, at the first need."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
-from assistant.reader.examples import Asked, Source
-from index.sentences import sentence_spans
+from assistant.reader.examples import Paragraph, Posed
+from index.sentences import Span, sentence_spans
 
 Kind = Literal["+", "=", "-", "?", "T", "F"]
 _LINE = re.compile(r"([+=?TF-]) (.+)")
@@ -44,14 +44,15 @@ def read_written(path: Path) -> dict[str, list[Written]]:
         if line.startswith("@"):
             here = found.setdefault(line[1:].strip(), [])
         elif line.strip():
-            written = _parsed(line)
+            written = parsed(line)
             if here is None or written is None:
                 raise ValueError(f"{path}, line {number}: not '@digits', or '+', '=', '-', '?', 'T', 'F' with what belongs to it")
             here.append(written)
     return found
 
 
-def _parsed(line: str) -> Written | None:
+def parsed(line: str) -> Written | None:
+    """None for a line that is none."""
     match = _LINE.fullmatch(line)
     if match is None:
         return None
@@ -68,25 +69,34 @@ def _parsed(line: str) -> Written | None:
     return Written(kind, question, sentences=tuple(map(int, answer.split(","))))
 
 
-def asked_of(source: Source, written: list[Written]) -> Iterator[Asked]:
+def posed_on(paragraph: Paragraph, written: Sequence[Written]) -> Iterator[Posed]:
     """Raises ValueError where the answer does not stand in the text, or the text has no sentence of that number."""
-    sentences = sentence_spans(source.text, 0, len(source.text))
+    sentences = sentence_spans(paragraph.text, 0, len(paragraph.text))
     near: int | None = None
-    for kind, question, answer, numbers in written:
-        made: Asked | None
+    for number, (kind, question, answer, numbers) in enumerate(written):
+        made: Posed | None
         if kind == "-":
             # Its twin, the question before it, tells which part of a long text was in view.
-            made = source.unanswered(question, near)
+            made = paragraph.unanswered(question, near)
         elif kind in "+=":
-            places = [found.span() for found in re.finditer(re.escape(answer), source.text)]
+            places = places_of(answer, paragraph.text)
             if not places:
                 raise ValueError(f"the answer {answer!r} to {question!r} does not stand in its paragraph")
-            made = source.answered(question, places, is_judged=kind == "+")
+            # And so does the next line that names sentences.
+            named = next((each.sentences for each in written[number:] if each.sentences), ())
+            view = paragraph.carried("", [sentences[each - 1] for each in named if each <= len(sentences)])
+            made = paragraph.answered(question, places, near=view.right if view else None, is_judged=kind == "+")
         else:
-            if not all(1 <= number <= len(sentences) for number in numbers):
+            if not all(1 <= each <= len(sentences) for each in numbers):
                 raise ValueError(f"the paragraph of {question!r} has no sentences {numbers}")
             bears_out = None if kind == "?" else kind == "T"
-            made = source.carried(question, [sentences[number - 1] for number in numbers], bears_out=bears_out)
+            made = paragraph.carried(question, [sentences[each - 1] for each in numbers], bears_out=bears_out)
         if made is not None:
             near = near if made.right is None else made.right
             yield made
+
+
+def places_of(words: str, text: str) -> list[Span]:
+    """Where they stand as whole words ("no" not in "not"), or anywhere if they nowhere do."""
+    found = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(words)}(?!\w)", text)]
+    return found or [match.span() for match in re.finditer(re.escape(words), text)]

@@ -10,19 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file
 from torch import nn
 from torch.nn import functional
 
 from assistant.reader.articles import is_kept_out
 from assistant.reader.data import ARTICLES, SINGLE_SENTENCES, Context, read_data
-from assistant.reader.examples import Data, Example, Source
+from assistant.reader.examples import Data, Example, Paragraph, Posed
 from assistant.reader.export import export
 from assistant.reader.pairs import PairEncoder
 from assistant.reader.processor import PooledDropout, _attend
 from assistant.reader.sets import EVALUATION_SETS
 from assistant.reader.train import Plan, epoch, train
-from assistant.reader.written import asked_of, paragraph_digits, read_written
+from assistant.reader.written import paragraph_digits, parsed, posed_on, read_written
 from index.embedders import LocalEmbedder
 from index.models import find_model
 
@@ -169,7 +170,7 @@ def test_the_right_passage_without_its_answer_is_wrong(data: Data) -> None:
 
 
 def test_evaluation_sets_lend_their_dev_questions(data: Data) -> None:
-    chosen = next(example for example in data.examples if example.asked.source == "clapnq-dev" and example.asked.evidence)
+    chosen = next(example for example in data.examples if example.asked.origin == "clapnq-dev" and example.asked.evidence)
     assert told(data, chosen) == ["The fare is two coins."]
     (unanswered,) = examples_of(data, "Who pays?")
     assert unanswered.asked.right is None
@@ -179,7 +180,7 @@ def test_evaluation_sets_lend_their_dev_questions(data: Data) -> None:
     # What is cited and settles nothing is found first, and not learned to be an answer.
     (unsettled,) = examples_of(data, "Ferries are cheaper than barges.")
     assert unsettled.asked.right is not None and not unsettled.asked.is_judged and unsettled.wrong
-    followed = [example.asked for example in data.examples if example.asked.source == "mtrag-govt"]
+    followed = [example.asked for example in data.examples if example.asked.origin == "mtrag-govt"]
     assert all("When do ferries run?" in asked.question for asked in followed if asked.right is None)
     assert not examples_of(data, "Thank you!")
     (meeting,) = examples_of(data, "Why does Moreno like coal?")
@@ -230,7 +231,43 @@ def test_what_does_not_stand_in_its_paragraph_is_refused(line: str, what: str, t
     path.write_text(f"@{paragraph_digits(text)}\n{line}\n", encoding="utf-8")
     (written,) = read_written(path).values()
     with pytest.raises(ValueError, match=what):
-        list(asked_of(Source(text, "set", "Dams", ((0, len(text)),), 0), written))
+        list(posed_on(Paragraph(text, "set", "Dams", ((0, len(text)),), 0), written))
+
+
+def posed(text: str, *lines: str, parts: tuple[tuple[int, int], ...] = ()) -> list[Posed]:
+    paragraph = Paragraph(text, "set", "Dams", parts or ((0, len(text)),), 0)
+    return list(posed_on(paragraph, [written for line in lines if (written := parsed(line))]))
+
+
+def test_an_answer_that_stands_twice_is_the_one_that_the_question_is_about() -> None:
+    text = "Not 16 but 2016 was the year of Basel. The dam of Lima cost 16 coins."
+    (made,) = posed(text, "+ What did the dam of Lima cost? | 16")
+    # Neither a part of another number, nor the sixteen of another sentence.
+    assert [text[start:end] for start, end in made.evidence] == ["The dam of Lima cost 16 coins."]
+    assert made.spans == ((text.index("16 coins"), text.index("16 coins") + 2),)
+
+
+def test_in_a_long_text_the_next_line_that_names_sentences_tells_which_part_was_in_view() -> None:
+    first, second = "Engineers inspect dams. Engineers are tired.", "Engineers of Lima sleep. They dream."
+    text = f"{first} {second}"
+    parts = ((0, len(first)), (len(first) + 1, len(text)))
+    answered, twin, _ = posed(text, "+ Who sleeps? | Engineers", "- Who swims?", "? What do they do? | 4", parts=parts)
+    assert (answered.right, twin.known_wrong) == (1, (1,))
+    (alone,) = posed(text, "+ Who sleeps? | Engineers", parts=parts)
+    assert alone.right == 0
+
+
+def test_what_any_passage_answers_is_wrong_for_none_of_its_questions(data: Data) -> None:
+    rights: dict[str, set[int]] = {}
+    for example in data.examples:
+        rights.setdefault(example.asked.question, set()).update(() if example.asked.right is None else (example.asked.right,))
+    learned, _ = data.split()
+    for example in data.examples:
+        if example.asked.right is not None:
+            assert not rights[example.asked.question] & set(example.wrong)
+    for example in learned:
+        numbers = [*example.wrong, *(() if example.asked.right is None else (example.asked.right,))]
+        assert not any(is_kept_out(data.texts[number].group) for number in numbers)
 
 
 def test_every_batch_tells_apart_what_answers(data: Data) -> None:
@@ -241,6 +278,14 @@ def test_every_batch_tells_apart_what_answers(data: Data) -> None:
     for group in (group for batch in batches for group in batch):
         assert all(not labelled.answers and labelled.starts == [0] for labelled in group[1:])
         assert {labelled.bears_out for labelled in group[1:]} <= {None}
+
+
+def test_a_run_ends_after_the_steps_of_its_plan_also_when_it_is_asked_again(data: Data, tmp_path: Path) -> None:
+    for _ in range(2):
+        train(data, tmp_path, Plan(tokens=1024, singles=4, steps=3), minutes=60, device="cpu")
+        with safe_open(tmp_path / "state.safetensors", "np") as file:
+            assert file.metadata()["step"] == "3"
+    assert (tmp_path / "best.safetensors").exists()
 
 
 def test_attention_pair_by_pair_is_attention() -> None:
@@ -294,6 +339,8 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(data: Data, tmp_pa
         np.testing.assert_array_equal(values, other[name], err_msg=name)
     with pytest.raises(ValueError, match="another plan"):
         train(data, whole, Plan(epochs=1), minutes=60, device="cpu")
+    with pytest.raises(ValueError, match="other data"):
+        train(Data(data.texts, data.examples[::-1]), whole, plan, minutes=60, device="cpu")
     export(whole / "best.safetensors", tmp_path / "reader.safetensors", tmp_path / "reader.json")
     told = json.loads((tmp_path / "reader.json").read_text(encoding="utf-8"))
     assert told["plan"]["epochs"] == 2 and len(told["sha256"]) == 64 and told["fit"]
