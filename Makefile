@@ -40,7 +40,7 @@ reader: $(VENV)/installed
 	$(BIN)/python -m assistant.reader.train "$(DATA)" "$(SETS)" "$(RUN)/first"
 	$(BIN)/python -m assistant.reader.train "$(DATA)" "$(SETS)" "$(RUN)/second" --start "$(RUN)/first/best.safetensors" \
 		--written assistant/reader/written.txt --epochs 2 --wrong 1 --singles 3000 --rate 1e-4
-	$(BIN)/python -m assistant.reader.export "$(RUN)/second"
+	$(BIN)/python -m assistant.reader.export "$(RUN)/second" --mean-with "$(RUN)/first/best.safetensors"
 
 # The pictures of docs/, made by the program itself.
 screenshot: $(VENV)/installed

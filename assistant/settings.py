@@ -60,7 +60,7 @@ class Settings(BaseModel):
     sentence-transformers cross-encoder to rank passages."""
     passages: int = Field(default=10, ge=1, le=50)
     """Passages read for an answer."""
-    abstain_below: float = Field(default=0.35, ge=0, le=1)
+    abstain_below: float = Field(default=0.4, ge=0, le=1)
     """Confidence under which the answer is that the sources do not say."""
 
     evals: Path | None = None

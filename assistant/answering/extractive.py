@@ -16,8 +16,9 @@ from index.documents import Document
 
 DO_NOT_SAY = "The sources do not say."
 _MOST_SENTENCES = 4
-# A further sentence must come this close to the best one.
-_CLOSE = 0.9
+# A further sentence must come this close to the best one, or carry the answer with it in the same passage.
+_CLOSE = 0.88
+_CARRIED = 0.5
 # From here on two sentences say the same.
 _SAME = 0.82
 # Where the question names several speakers, each is heard, if at all to the point.
@@ -25,7 +26,7 @@ _HEARD = 0.8
 _CLOSE_GAP = 0.85
 # Log-odds below which few words are no answer: above, about half are right on the SQuAD questions kept out, those without an
 # answer included; below, one in five (docs/answers.md).
-_UNLIKELY = 3.0
+_UNLIKELY = 2.0
 # "Who", answered without a name, or "when" without a date, must be likelier by so much.
 _OF_ANOTHER_KIND = 2.0
 _LONGEST_NEAREST = 160
@@ -154,9 +155,10 @@ def _choose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
     best = reading.evidence[0]
     chosen: list[int] = []
     for number, evidence in enumerate(reading.evidence):
-        if evidence.score < best.score * _CLOSE or len(chosen) == _MOST_SENTENCES:
+        if evidence.score < best.score * _CARRIED or len(chosen) == _MOST_SENTENCES:
             break
-        if documents[evidence.passage].kind == GAPS:
+        belongs = best.carries and evidence.carries and evidence.passage == best.passage
+        if documents[evidence.passage].kind == GAPS or (evidence.score < best.score * _CLOSE and not belongs):
             continue
         if all(reading.overlaps[number][other] < _SAME for other in chosen):
             chosen.append(number)

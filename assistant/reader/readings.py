@@ -27,6 +27,8 @@ class Evidence:
     """Who says it."""
     score: float
     """How well it answers; higher is better, comparable within one question only."""
+    carries: bool = False
+    """Whether a trained reader takes it for one of the sentences that carry its passage's answer."""
 
 
 @dataclass(frozen=True, slots=True)

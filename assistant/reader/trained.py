@@ -130,9 +130,14 @@ class TrainedReader:
         fit = self._fit
         read = self._readings.of(asked.standalone, passages)
 
-        def gain(evidence: Evidence) -> float:
+        def carrying(evidence: Evidence) -> float | None:
+            begin = passages[evidence.passage].chunk.start
+            return read[evidence.passage].evidence_of(evidence.start - begin, evidence.end - begin)
+
+        carried = [carrying(evidence) for evidence in reading.evidence]
+
+        def gain(evidence: Evidence, carries: float | None) -> float:
             told, begin = read[evidence.passage], passages[evidence.passage].chunk.start
-            carries = told.evidence_of(evidence.start - begin, evidence.end - begin)
             start, end = (begin + place for place in told.answer)
             holds = evidence.start < end and start < evidence.end
             return (
@@ -141,7 +146,7 @@ class TrainedReader:
                 + fit.holds * holds * logistic(told.answer_logit)
             )
 
-        gains = [gain(evidence) for evidence in reading.evidence]
+        gains = [gain(evidence, carries) for evidence, carries in zip(reading.evidence, carried, strict=True)]
         scores = [evidence.score + gained for evidence, gained in zip(reading.evidence, gains, strict=True)]
         is_gap = [documents[evidence.passage].kind == GAPS for evidence in reading.evidence]
         # "The sources do not name the committee" answers nothing, and is the right thing to quote: it meets the best answer
@@ -161,7 +166,10 @@ class TrainedReader:
         answers = sorted(_short_answers(read, passages), key=lambda answer: -answer.score)
         return replace(
             reading,
-            evidence=tuple(replace(reading.evidence[number], score=scores[number]) for number in order),
+            evidence=tuple(
+                replace(reading.evidence[number], score=scores[number], carries=(carried[number] or 0.0) > 0.0)
+                for number in order
+            ),
             overlaps=tuple(tuple(reading.overlaps[one][other] for other in order) for one in order),
             answers=tuple(answers),
             confidence=confidence(fit.confidence, signals),

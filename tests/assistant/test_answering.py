@@ -146,6 +146,23 @@ def test_few_words_keep_the_punctuation_that_is_theirs(words: str, short: str) -
     assert trimmed(words) == short
 
 
+@pytest.mark.parametrize(
+    ("passage", "carries", "score", "is_told"),
+    [(0, True, 0.6, True), (0, False, 0.6, False), (0, False, 0.95, True), (1, True, 0.6, False), (0, True, 0.4, False)],
+)
+def test_a_sentence_that_carries_the_answer_with_the_best_one_is_told_though_it_resembles_the_question_less(
+    passage: int, carries: bool, score: float, is_told: bool
+) -> None:
+    text = "Dams silt up. Then they are dredged. Towns pay for it."
+    document = load_text("dams.txt", text, "digest")
+    best = Evidence(0, 0, 13, text[:13], Voice("Ada Moreno"), 1.0, carries=True)
+    other = Evidence(passage, 14, 36, text[14:36], Voice("Ada Moreno"), score, carries=carries)
+    chunk = Chunk("dams.txt#0", "dams.txt", (), text, 0, len(text), 12, Voice("Ada Moreno"))
+    passages = [Passage(chunk, 1.0, {})] * 2
+    composed = compose(Reading((best, other), 0.9, ((1.0, 0.0), (0.0, 1.0))), passages, [document] * 2, threshold=0.5)
+    assert [sentence.text for sentence in composed.sentences] == [text[:13], text[14:36]][: 1 + is_told]
+
+
 def test_who_says_is_the_speaker_of_the_best_sentence_though_another_is_quoted_first() -> None:
     text = "Vu writes that dams fail. Lan argues that dams protect towns."
     document = load_text("dams.txt", text, "digest")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
@@ -25,7 +25,7 @@ from assistant.reader.sets import EVALUATION_SETS
 from assistant.reader.train import Plan, epoch, train
 from assistant.reader.written import paragraph_digits, parsed, posed_on, read_written
 from index.embedders import LocalEmbedder
-from index.models import find_model
+from index.models import find_model, sha256
 
 TOWNS = ["Basel", "Lima", "Hanoi", "Oslo", "Quito", "Turin", "Perth", "Izmir", "Gdansk", "Nantes"]
 
@@ -344,3 +344,15 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(data: Data, tmp_pa
     export(whole / "best.safetensors", tmp_path / "reader.safetensors", tmp_path / "reader.json")
     told = json.loads((tmp_path / "reader.json").read_text(encoding="utf-8"))
     assert told["plan"]["epochs"] == 2 and len(told["sha256"]) == 64 and told["fit"]
+
+    # The mean with what it started from, which may lack what is new.
+    start = {name: np.zeros_like(values) for name, values in one.items() if not name.startswith("bears_out")}
+    save_file(start, tmp_path / "start.safetensors")
+    mean = (tmp_path / "reader.safetensors", tmp_path / "reader.json")
+    export(whole / "best.safetensors", *mean, mean_with=tmp_path / "start.safetensors")
+    shipped = load_file(mean[0])
+    assert json.loads(mean[1].read_text(encoding="utf-8"))["mean_with"] == sha256(tmp_path / "start.safetensors")
+    assert shipped.keys() == one.keys()
+    for name, values in one.items():
+        half = values if name.startswith("bears_out") else values / 2
+        np.testing.assert_allclose(shipped[name].astype(float), half.astype(float), atol=1e-6, rtol=2e-3, err_msg=name)
