@@ -69,6 +69,7 @@ _EXPECTED: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
 )
 _NAME = (re.compile(r"\bwho(?:m|se)?\b", re.IGNORECASE), re.compile(r"[A-Z]"))
 _ANYTHING = re.compile(r"\w")
+_REASON = re.compile(r"\bwhy\b", re.IGNORECASE)
 
 
 class SimilarityReader:
@@ -137,7 +138,7 @@ class SimilarityReader:
             overlaps=tuple(tuple(float(alike[left, right]) for right in order) for left in order),
             asked_speakers=tuple(map(frozenset, people.values())),
             asks_who_says=asks_who_says(question),
-            few_words=_few_words(question),
+            few_words=_few_words(question, asks_for_words=bool(called)),
             held=_share(weights, self._telling(passages, documents, places)) if weights else 1.0,
             missing=self._missing(question, [*texts, *(str(voice) for *_, voice in found)], places),
         )
@@ -164,11 +165,14 @@ def _share(weights: Mapping[str, float], terms: set[str]) -> float:
     return sum(weight for term, weight in weights.items() if term in terms) / total if total else 0.0
 
 
-def _few_words(question: str) -> re.Pattern[str] | None:
-    """What few words must hold to answer; None where whole sentences are asked for."""
+def _few_words(question: str, *, asks_for_words: bool) -> re.Pattern[str] | None:
+    """What few words must hold to answer; None where whole sentences are asked for: what somebody says, unless that is a date,
+    a number, a name or a reason.
+    """
     if _WHOLE_SENTENCES.search(question):
         return None
-    return next((holds for asks, holds in (*_EXPECTED, _NAME) if asks.search(question)), _ANYTHING)
+    anything = None if asks_for_words and not _REASON.search(question) else _ANYTHING
+    return next((holds for asks, holds in (*_EXPECTED, _NAME) if asks.search(question)), anything)
 
 
 def _holds_what_is_asked(question: str, text: str) -> bool:

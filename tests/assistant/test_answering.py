@@ -191,6 +191,8 @@ def test_who_says_is_the_speaker_of_the_best_sentence_though_another_is_quoted_f
             "it is unclear what Vietnam and Laos must do if one of them is attacked",
         ),
         ("What is hedging?", ""),
+        ("How does Vu define an alliance?", ""),
+        ("What does Vu concede to Lan?", ""),
         ("Compare Vu and Lan on Taiwan.", ""),
     ],
 )
