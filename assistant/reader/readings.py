@@ -53,6 +53,8 @@ class Reading:
     """overlaps[i][j]: how much evidence i and j say the same, -1 to 1."""
     asked_speakers: tuple[frozenset[str], ...] = ()
     """The people among the passages' speakers whom the question names, each by all names they speak under."""
+    called: frozenset[str] = frozenset()
+    """The names of those who are asked to speak: "What does Lan say …"."""
     missing: tuple[str, ...] = ()
     """Words of the question that stand in no passage and are no speaker's name, as the person wrote them, the rarest first."""
     held: float = 1.0

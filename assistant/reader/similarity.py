@@ -137,6 +137,7 @@ class SimilarityReader:
             confidence=_logistic(a + b * max(near, default=nearest_sentence) + c * nearest_sentence),
             overlaps=tuple(tuple(float(alike[left, right]) for right in order) for left in order),
             asked_speakers=tuple(map(frozenset, people.values())),
+            called=frozenset(called),
             asks_who_says=asks_who_says(question),
             few_words=_few_words(question, asks_for_words=bool(called)),
             held=_share(weights, self._telling(passages, documents, places)) if weights else 1.0,
