@@ -32,7 +32,7 @@ class Fit:
     """Added for the sentence that holds the passage's short answer, times how sure that answer is."""
     confidence: tuple[float, ...]
     """Logistic: the constant, then a weight for each signal: log-odds by similarity, highest relevance, how much of the
-    question's rare words the passages hold, and whether the best sentence is spoken by whom the question asks to speak.
+    question's rare words the passages hold, and the same where the best sentence is spoken by whom the question asks to speak.
     """
     cosine: float
     """In re-ranking, beside relevance: weight of the cosine between question and passage."""
@@ -160,9 +160,10 @@ class TrainedReader:
         order = sorted(range(len(scores)), key=lambda number: (-scores[number], number))
         # A list of what the sources do not say is no source of an answer.
         telling = [each for each, document in zip(read, documents, strict=True) if document.kind != GAPS] or read
-        speaks = reading.evidence[order[0]].voice.speaker in reading.called
+        # Who is asked to speak does: no reason to doubt, unless it is on something else ("What did Lan say about NATO?").
+        spoken = reading.held if reading.evidence[order[0]].voice.speaker in reading.called else 0.0
         signals = (
-            _log_odds(reading.confidence), max(each.relevance for each in telling), reading.held, float(speaks)
+            _log_odds(reading.confidence), max(each.relevance for each in telling), reading.held, spoken
         )  # fmt: skip
         answers = sorted(_short_answers(read, passages), key=lambda answer: -answer.score)
         return replace(
