@@ -216,6 +216,19 @@ def test_an_answer_cites_the_words_and_the_voice(debate: Assistant) -> None:
     assert "unclear" in given_.sentences[0].text
 
 
+@pytest.mark.parametrize(
+    ("question", "is_spoken"),
+    [
+        ("What does Vu concede to Lan?", True),
+        ("How does Lan define a formal alliance?", True),
+        ("When was the Mutual Defense Treaty between Vietnam and Laos signed?", False),
+    ],
+)
+def test_who_is_asked_to_speak_and_does_adds_to_confidence(debate: Assistant, question: str, is_spoken: bool) -> None:
+    *_, held, spoken = answer(debate, question).signals
+    assert held > 0 and spoken == (held if is_spoken else 0.0)
+
+
 def test_events_come_in_order_and_add_up_to_the_answer(debate: Assistant) -> None:
     events = list(debate.converse(LAST).ask("And how many Vietnamese troops were in Laos then?"))
     assert isinstance(events[0], Rewritten) and isinstance(events[1], Found) and isinstance(events[-1], Finished)

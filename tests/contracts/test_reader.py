@@ -110,7 +110,7 @@ def test_weights_and_record_that_ship_belong_together() -> None:
     assert told["sha256"] == sha256(BUNDLED_WEIGHTS)
     assert BUNDLED_WEIGHTS.stat().st_size <= MOST_BYTES
     assert {"plan", "step", "scores", "fit", "fitted_on"} <= told.keys()
-    assert len(bundled_fit().confidence) == 4
+    assert len(bundled_fit().confidence) == 5
 
 
 def test_the_shipped_reader_finds_the_passage_and_the_words_that_answer(shipped: ReaderModel) -> None:
