@@ -33,7 +33,7 @@ eval: $(VENV)/installed
 	@$(BIN)/assistant eval alliance
 
 # Trains the reader and ships it: DATA and SETS are the folders of docs/answers.md, RUN where it is saved every five minutes.
-# Stopped, the same command goes on. About two and a half hours on two processor cores.
+# Stopped, the same command goes on. Hours on two processor cores: some 25 pairs a second.
 RUN ?= .evals/reader-run
 reader: $(VENV)/installed
 	@test -n "$(DATA)" -a -n "$(SETS)" || { echo "make reader DATA=folder SETS=folder (see docs/answers.md)"; exit 1; }

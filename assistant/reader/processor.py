@@ -2,7 +2,7 @@
 
 torch's own attention spends most of its time going back (two fifths of a step), because all scores of a batch pass through memory
 several times; those of one pair stay in the cache. Drawing dropout afresh takes another sixth. With both, a step takes about
-half as long. The sums are the same, up to rounding in bfloat16.
+half as long in a quiet bench (0.72 s instead of 1.53). The sums are the same, up to rounding in bfloat16.
 """
 
 from __future__ import annotations
