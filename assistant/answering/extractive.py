@@ -34,6 +34,13 @@ _MOST_WORDS = 5
 _ABBREVIATED = re.compile(r"\b(?:[A-Za-z]\.)+$|\b(?:Inc|Ltd|Co|Corp|Jr|Sr|etc|No|St)\.$")
 # "special in two ways." announces what the next sentences tell.
 _ANNOUNCES = re.compile(r"\b(two|three|four|five|six)\s+\w+(?:\s+\w+)?\s*[.:]$|:$", re.IGNORECASE)
+# Such a sentence is not understood without the one before it.
+_GOES_ON = re.compile(
+    r"^(?:the (?:first|second|third|fourth|last|other|former|latter|same)|it|its|he|his|she|her|they|their|this|that|these|those|"
+    r"such|both|but|and|or|yet|so|then|thus|hence|there|here|also|again|therefore|however|moreover|instead|finally|first|second|"
+    r"third)\b|^[^,]{0,60}, (?:by contrast|too|also|however|therefore|on the other hand|in turn|then|instead|moreover),",
+    re.IGNORECASE,
+)
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 
 
@@ -168,7 +175,7 @@ def _choose(reading: Reading, passages: Sequence[Passage], documents: Sequence[D
             if not any(each.voice.speaker in names for each in picked):
                 heard = next((each for each in reading.evidence if each.voice.speaker in names), None)
                 picked.extend([heard] if heard is not None and heard.score >= best.score * _HEARD else [])
-    return _in_reading_order(_with_announced(picked, reading), documents)
+    return _in_order(_with_announced(picked, reading), documents)
 
 
 def _with_announced(picked: list[Evidence], reading: Reading) -> list[Evidence]:
@@ -187,9 +194,25 @@ def _with_announced(picked: list[Evidence], reading: Reading) -> list[Evidence]:
     return complete
 
 
-def _in_reading_order(picked: list[Evidence], documents: Sequence[Document]) -> list[Evidence]:
-    """Places in the order of their best sentence; within one document by position."""
+def _in_order(picked: list[Evidence], documents: Sequence[Document]) -> list[Evidence]:
+    """First the best sentence, with those before it that it leans on and those after it that lean on it; then the others,
+    places in the order of their best sentence, within one document by position.
+    """
     order: dict[str, list[Evidence]] = {}
     for evidence in picked:
         order.setdefault(documents[evidence.passage].id, []).append(evidence)
-    return [each for group in order.values() for each in sorted(group, key=lambda evidence: evidence.start)]
+    first, *others = [sorted(group, key=lambda evidence: evidence.start) for group in order.values()]
+    start = end = first.index(picked[0])
+    text = documents[picked[0].passage].text
+    while start and _leans(first[start], first[start - 1], text):
+        start -= 1
+    while end + 1 < len(first) and _leans(first[end + 1], first[end], text):
+        end += 1
+    return [*first[start : end + 1], *first[:start], *first[end + 1 :], *(each for group in others for each in group)]
+
+
+def _leans(later: Evidence, earlier: Evidence, text: str) -> bool:
+    """Whether the later sentence follows at once and is not understood without the earlier one."""
+    if text[earlier.end : later.start].strip():
+        return False
+    return bool(_ANNOUNCES.search(earlier.text) or _GOES_ON.search(later.text))

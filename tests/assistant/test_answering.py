@@ -164,7 +164,7 @@ def test_a_sentence_that_carries_the_answer_with_the_best_one_is_told_though_it_
 
 
 def test_who_says_is_the_speaker_of_the_best_sentence_though_another_is_quoted_first() -> None:
-    text = "Vu writes that dams fail. Lan argues that dams protect towns."
+    text = "Vu writes that dams fail. But Lan argues that dams protect towns."
     document = load_text("dams.txt", text, "digest")
     spans = [(0, 25), (26, len(text))]
     said = [
@@ -176,6 +176,32 @@ def test_who_says_is_the_speaker_of_the_best_sentence_though_another_is_quoted_f
     composed = compose(reading, [Passage(chunk, 1.0, {})], [document], threshold=0.5)
     assert [sentence.text for sentence in composed.sentences] == [text[:25], text[26:]]
     assert composed.short == "Lan"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Dams silt up. Towns pay for dams.", ["Towns pay for dams.", "Dams silt up."]),
+        ("Dams silt up. But towns pay for dams.", ["Dams silt up.", "But towns pay for dams."]),
+        ("Dams cost two things: Towns pay for dams.", ["Dams cost two things:", "Towns pay for dams."]),
+        ("Dams silt up. \n\nBut towns pay for dams.", ["Dams silt up.", "But towns pay for dams."]),
+        ("Dams silt up. They fail. But towns pay for dams.", ["But towns pay for dams.", "Dams silt up."]),
+    ],
+)
+def test_the_best_sentence_is_told_first_unless_it_is_not_understood_without_the_one_before_it(
+    text: str, told: list[str]
+) -> None:
+    document = load_text("dams.txt", text, "digest")
+    said = [
+        Evidence(
+            0, text.index(words), text.index(words) + len(words), words, Voice("Ada Moreno"), 1.0 if "owns pay" in words else 0.95
+        )
+        for words in told
+    ]
+    said.sort(key=lambda evidence: -evidence.score)
+    chunk = Chunk("dams.txt#0", "dams.txt", (), text, 0, len(text), 12, Voice("Ada Moreno"))
+    composed = compose(Reading(tuple(said), 0.9, ((1.0, 0.0), (0.0, 1.0))), [Passage(chunk, 1.0, {})], [document], threshold=0.5)
+    assert [sentence.text for sentence in composed.sentences] == told
 
 
 @pytest.mark.parametrize(
