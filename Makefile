@@ -59,5 +59,5 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/installed-for-tests: $(VENV)/installed
-	@$(PIP) -e '.[test]'
+	@$(PIP) -e '.[test,test-llm]'
 	@touch $@

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from assistant.answering.conversation import Conversation, check_question
-from assistant.answering.generators import GENERATORS
+from assistant.answering.conversation import Conversation, Prices, Rewriter, check_question
+from assistant.answering.generators import GENERATORS, Generator
 from assistant.reader.model import LazyReaderModel
 from assistant.reader.readings import Reader
 from assistant.reader.similarity import SimilarityReader
@@ -26,6 +26,11 @@ from index.filters import Filter
 from index.store import LocalStore
 from index.writing import upgrade
 
+if TYPE_CHECKING:
+    from assistant.answering.chat_api import ChatModel
+
+# Tokens, where a model's own window is not told.
+_LOCAL_WINDOW = 4_096
 # How many passages a question's timeline is drawn from.
 _FOUND = 50
 
@@ -44,6 +49,7 @@ class Assistant:
         self.store = LocalStore(settings.for_index().store)
         reranker, self._reader = _reading(settings, self._embedder, self.store, self._reader_model)
         self._retriever = Retriever(self.store, self._embedder, reranker, stages=settings.retrieval)
+        self._chat_model = chat_model(settings) if settings.asks_model else None
         self.store.check(fingerprint=self._embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
 
     def warm(self, *, reading: bool = True) -> None:
@@ -66,7 +72,7 @@ class Assistant:
 
     def wordings(self, question: str, history: Sequence[Turn]) -> Wordings:
         """What is searched for when this is asked after these turns."""
-        return wordings(question, history) if self._settings.followups == "rules" else as_asked(question, history)
+        return as_asked(question, history) if self._settings.followups == "none" else wordings(question, history)
 
     def search(self, questions: Sequence[Wordings], count: int) -> list[list[Passage]]:
         """For each question the `count` best passages; the embedding is batched."""
@@ -83,10 +89,39 @@ class Assistant:
             passages=self._settings.passages,
             threshold=self._settings.abstain_below if abstain_below is None else abstain_below,
             rewrite=self.wordings,
-            generator=GENERATORS[self._settings.generator],
+            rewriter=self._rewriter(),
+            generator=self._generator(),
+            model=self._chat_model.name if self._chat_model else None,
+            prices=_prices(self._settings),
             history=history,
             only=only,
         )
+
+    @property
+    def writes(self) -> str | None:
+        """The language model that writes the answers, and where words go; None where the sources' own words answer."""
+        return f"{self._chat_model.name} at {self._chat_model.place}" if self._chat_model else None
+
+    def _generator(self) -> Generator:
+        if self._chat_model is None:
+            return GENERATORS[self._settings.generator]
+        from assistant.answering.claims import Checker
+        from assistant.answering.generative import Generative
+
+        return Generative(
+            self._settings.generator,
+            self._chat_model,
+            Checker(RememberingEmbedder(self._embedder), self.store),
+            most_tokens=self._settings.answer_tokens,
+            mends=self._settings.repair,
+        )
+
+    def _rewriter(self) -> Rewriter | None:
+        if self._chat_model is None or self._settings.followups in ("rules", "none"):
+            return None
+        from assistant.answering.generative import ModelRewrite
+
+        return ModelRewrite(self._chat_model)
 
     def spans(self, question: str | None, *, only: Filter | None = None) -> list[tuple[Document, list[tuple[int, int]]]]:
         """The documents, each with its parts (first character, one past the last) that a filter allows; with a question,
@@ -123,6 +158,36 @@ class Assistant:
 
     def close(self) -> None:
         self.store.close()
+        if self._chat_model is not None:
+            self._chat_model.close()
+
+
+def chat_model(settings: Settings) -> ChatModel:
+    """The language model that the settings choose. Nothing is sent yet.
+
+    Raises SettingsError and GeneratorError.
+    """
+    name = settings.chat_model.strip()
+    if not name:
+        raise SettingsError(
+            f"generator = {settings.generator} needs chat_model, the name of a language model (see: assistant models)."
+        )
+    if settings.generator == "local":
+        from assistant.answering.local_chat import LocalChat
+
+        return LocalChat(
+            Path(name).expanduser(), window=settings.window or _LOCAL_WINDOW, timeout=settings.timeout, device=settings.device
+        )
+    from assistant.answering.served_chat import AnthropicChat, OpenAIChat
+
+    kind = AnthropicChat if settings.generator == "anthropic" else OpenAIChat
+    return kind(name, base_url=settings.base_url, window=settings.window, timeout=settings.timeout)
+
+
+def _prices(settings: Settings) -> Prices | None:
+    if settings.price_read is None or settings.price_written is None:
+        return None
+    return Prices(settings.price_read, settings.price_written)
 
 
 def _lazy_reader_model(settings: Settings) -> LazyReaderModel | None:

@@ -35,6 +35,13 @@ Corpus = Annotated[
 Store = Annotated[
     Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index instead of the one beside the corpus.")
 ]
+WrittenBy = Annotated[
+    str | None,
+    typer.Option("--generator", metavar="NAME", help="Who writes the answer: extractive, openai, anthropic or local."),
+]
+ChatModelName = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help="The language model that writes it (see: assistant models).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -43,6 +50,8 @@ def chat(
     context: typer.Context,
     corpus: Corpus = None,
     store: Store = None,
+    generator: WrittenBy = None,
+    model: ChatModelName = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
     """Cited answers to questions about the alliance debate between Khang Vu and Ngo Di Lan, or any corpus; offline.
@@ -63,7 +72,7 @@ def chat(
         typer.echo(f"alliance-assistant {installed('alliance-assistant')}")
         raise typer.Exit
     if context.invoked_subcommand is not None:
-        context.obj = (corpus, store)
+        context.obj = {"corpus": corpus, "store": store, "generator": generator, "chat_model": model}
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         from index.errors import AssistantError
@@ -71,7 +80,7 @@ def chat(
         raise AssistantError('the chat needs a terminal; to ask once use: assistant ask "QUESTION"')
     from assistant.tui.app import ChatApp
 
-    ChatApp({"corpus": corpus, "store": store}).run()
+    ChatApp({"corpus": corpus, "store": store, "generator": generator, "chat_model": model}).run()
     leave(0)
 
 
@@ -93,6 +102,8 @@ def ask(
     kind: Annotated[list[str] | None, typer.Option("--kind", metavar="KIND", help="Only this kind of document.")] = None,
     since: Annotated[str | None, typer.Option("--since", metavar="DATE", help="Only published then or later: 2021-06.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="DATE", help="Only published then or earlier.")] = None,
+    generator: WrittenBy = None,
+    model: ChatModelName = None,
     corpus: Corpus = None,
     store: Store = None,
 ) -> None:
@@ -105,6 +116,7 @@ def ask(
     * `assistant ask "How many Vietnamese troops were in Laos?"`
     * `assistant ask "What is promised on the border?" --corpus ~/treaties --json`
     * `assistant ask "Is the treaty an alliance?" --voice Lan`
+    * `assistant ask "What do they disagree on?" --generator openai --model llama3.2`
     """
     # One question needs no pool of threads for matrices; making it costs a sixth of the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -114,7 +126,7 @@ def ask(
 
     from index.embedders import embedder_for
 
-    settings = _settings(context, corpus, store)
+    settings = _settings(context, corpus, store, generator=generator, chat_model=model)
     embedder = embedder_for(settings.for_index())
     # The models load while the rest of the program is imported.
     embedder.preload()
@@ -128,6 +140,7 @@ def ask(
     from assistant.answering.contract import answer_as_json
     from assistant.answering.conversation import check_question
     from assistant.answering.printed import print_answer
+    from assistant.inert import inert
     from assistant.opening import open_assistant, tell_drift
     from index.filters import Filter, check_date
 
@@ -139,6 +152,8 @@ def ask(
     )
     assistant.warm()
     tell_drift(assistant)
+    if assistant.writes:
+        sys.stderr.write(f"{inert(f'answers by {assistant.writes}')}\n")
     assistant.check_filter(only)
     events = assistant.converse(turns, only=only).ask(question)
     answer = next(event.answer for event in events if isinstance(event, Finished))
@@ -210,6 +225,28 @@ def sources(context: typer.Context, as_json: Json = False, corpus: Corpus = None
 
 
 @app.command()
+def models(
+    context: typer.Context,
+    as_json: Json = False,
+    corpus: Corpus = None,
+    store: Store = None,
+) -> None:
+    """List the language models that answer at the configured address, and at the well-known ones of this machine.
+
+    Each address is asked for its list of models and for nothing else; without this command none is asked at all.
+    """
+    from assistant.listing import print_servers
+    from assistant.servers import servers
+
+    found = servers(_settings(context, corpus, store))
+    if as_json:
+        typer.echo(json.dumps([each._asdict() for each in found], indent=2))
+    else:
+        print_servers(found)
+    leave(0)
+
+
+@app.command()
 def doctor(
     context: typer.Context,
     mend: Annotated[
@@ -245,12 +282,13 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _settings(context: typer.Context, corpus: Path | None, store: Path | None) -> Settings:
+def _settings(context: typer.Context, corpus: Path | None, store: Path | None, **given: str | None) -> Settings:
     """Options count before and after the command's name."""
     from assistant.settings import load_settings
 
-    before: tuple[Path | None, Path | None] = context.obj or (None, None)
-    return load_settings({"corpus": corpus or before[0], "store": store or before[1]})
+    before: dict[str, Any] = context.obj or {}
+    told = {"corpus": corpus, "store": store, **given}
+    return load_settings({**before, **{key: value for key, value in told.items() if value is not None}})
 
 
 register_maps(app, _settings)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from assistant.inert import inert
 from index.build import Plan, Report
 from index.build import Progress as BuildProgress
 from index.ledger import DocumentRow
+
+if TYPE_CHECKING:
+    from assistant.servers import Server
 
 
 def show_build(events: Iterable[Plan | BuildProgress | Report], *, quiet: bool) -> Report | None:
@@ -47,6 +52,27 @@ def show_build(events: Iterable[Plan | BuildProgress | Report], *, quiet: bool) 
     if not quiet:
         _print_report(report)
     return report
+
+
+def print_servers(found: Sequence[Server]) -> None:
+    if not found:
+        typer.echo(
+            "No server of language models answers on this machine, and no address is configured.\n"
+            "Start one (docs/models.md shows how), or set base_url in assistant.toml or OPENAI_BASE_URL."
+        )
+    for server in found:
+        typer.echo(inert(f"{server.name}  {server.address}  {server.trouble}".rstrip()))
+        for model in server.models:
+            typer.echo(inert(f"  {model}"))
+        if server.models:
+            typer.echo(inert(f"  to ask: {_asking(server)}"))
+
+
+def _asking(server: Server) -> str:
+    asking = f"assistant --generator {server.generator} --model {server.models[0]}"
+    if server.name == "configured":
+        return asking
+    return f"ASSISTANT_BASE_URL={server.address} {asking}"
 
 
 def _print_report(report: Report) -> None:

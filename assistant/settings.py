@@ -24,6 +24,8 @@ DEBUG = "ASSISTANT_DEBUG"
 READER, RANKER, NO_READER = "bundled", "ranker", "none"
 FOLDERS = ("corpus", "store", "evals", "exports")
 """The settings that are paths: they tell where things lie, not what is done."""
+_OPTIONS = {"chat_model": "--model"}
+"""Settings whose option has another name."""
 _HOME = Path(index.__file__).resolve().parent.parent
 BUNDLED_CORPUS = _HOME / "corpus"
 
@@ -49,12 +51,31 @@ class Settings(BaseModel):
     """Size of a chunk to aim at, in tokens of the embedding model."""
     max_file_mb: int = Field(default=20, ge=1, le=1000)
     """Larger files are refused."""
-    followups: Literal["rules", "none"] = "rules"
-    """How a question that leans on the conversation is completed: by rules, or not at all."""
+    followups: Literal["auto", "rules", "model", "none"] = "auto"
+    """How a question that leans on the conversation is completed: by rules, by the language model with the rules where it fails,
+    or not at all; auto is the model where one writes the answers."""
     retrieval: Literal["words", "dense", "fused", "reranked"] = "reranked"
     """Word search alone, dense search alone, both fused, or both fused and then ranked by the reader, where there is one."""
-    generator: Literal["extractive", "first-sentence", "abstain"] = "extractive"
-    """Who writes the answer; the last two are baselines for evals."""
+    generator: Literal["extractive", "openai", "anthropic", "local", "first-sentence", "abstain"] = "extractive"
+    """Who writes the answer: the sources' own words; or a language model, of any server that speaks OpenAI's chat completions,
+    of Anthropic, or in this process. The last two are baselines for evals."""
+    chat_model: str = ""
+    """The language model's name at its server, or for generator = local the folder of a transformers model."""
+    base_url: str | None = None
+    """Address of its server; unless told otherwise OPENAI_BASE_URL or ANTHROPIC_BASE_URL, else the hosted one."""
+    window: int | None = Field(default=None, ge=1_000, le=10_000_000)
+    """Tokens that the language model reads and writes together; known for some names, else 4096 on this machine and 8192
+    elsewhere."""
+    answer_tokens: int = Field(default=700, ge=50, le=100_000)
+    """The most tokens of a written answer."""
+    timeout: float = Field(default=120, ge=1, le=3600)
+    """Seconds without a word from the language model after which it is given up."""
+    repair: bool = False
+    """Whether sentences that do not hold are told to the language model, once, to be mended."""
+    price_read: float | None = Field(default=None, ge=0)
+    """What a million tokens that the language model reads cost; with price_written the cost of each answer is told."""
+    price_written: float | None = Field(default=None, ge=0)
+    """What a million tokens that it writes cost."""
     reader: str = READER
     """The bundled reader; "ranker" lets it rank passages and nothing else; "none" for none at all; or the folder of a
     sentence-transformers cross-encoder to rank passages."""
@@ -65,6 +86,11 @@ class Settings(BaseModel):
 
     evals: Path | None = None
     """Folder of eval runs, and of the indexes of suites that bring their own corpus file."""
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether a language model writes the answers."""
+        return self.generator in ("openai", "anthropic", "local")
 
     @property
     def has_bundled_reader(self) -> bool:
@@ -122,7 +148,7 @@ def load_settings(
         merged |= {key: (value, place) for key, value in told.items()}
     for key, value in (command_line or {}).items():
         if value is not None:
-            merged[key] = (value, f"--{key.replace('_', '-')}")
+            merged[key] = (value, _OPTIONS.get(key, f"--{key.replace('_', '-')}"))
     for key in FOLDERS:
         value, place = merged.get(key, (None, ""))
         if value is not None and not str(value).strip():

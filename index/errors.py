@@ -49,3 +49,15 @@ class QuestionError(AssistantError):
 
 class SuiteError(AssistantError):
     """An evaluation suite is not well formed; the message names file and line."""
+
+
+class GeneratorError(AssistantError):
+    """A language model cannot be asked, or did not answer."""
+
+
+class ContextOverflow(GeneratorError):
+    """What was sent is longer than the language model reads."""
+
+
+class BrokenStream(GeneratorError):
+    """A language model's answer broke off."""

@@ -37,13 +37,13 @@ _REPORTING = _forms(
     "counter concede explain report mention warn predict deny doubt declare testify recall complain stress emphasise emphasize"
 ) | set("say says said think thinks thought write writes wrote hold holds held point points pointed".split())
 # These ask a person for an opinion where that person's name stands between: "did Vu see", "does Lan use".
-_OPINING = (
+OPINING = (
     _REPORTING
     | _forms("define describe call treat use view want ask propose grant admit rebut accept reject agree disagree comment react")
     | _forms("recommend plan promise discuss express consider criticise criticize raise add concern regard rate")
     | set("see saw mean means meant tell tells told feel feels felt put puts understand understood admitted rebutted".split())
 )
-_SPOKEN = (
+SPOKEN = (
     r"(?:view|opinion|argument|answer|reply|response|position|claim|words|account|case|objection|critique|criticism|point|thesis|"
     r"explanation|definition|attitude|perspective|stance|reason|concern|question|idea|thought|comment|remark|suggestion)s?"
 )
@@ -166,14 +166,14 @@ def matter(question: str, people: Mapping[str, Iterable[str]]) -> str:
 def is_asked_to_speak(speaker: str, question: str) -> bool:
     """Whether the question asks what this speaker says: "does Vu argue", "according to Vu", "Vu's reply", "compare Vu and …"."""
     name = rf"{re.escape(folded(family_name(speaker)))}(?:\s+(?:am|mp|ms|msp))?\b"
-    opines = "|".join(_OPINING)
+    opines = "|".join(OPINING)
     return bool(
         re.search(
             rf"\b(?:do|does|did|would|has|have)\s+(?:[\w.'-]+\s+){{0,3}}{name}\s+(?:\w+\s+){{0,2}}(?:{opines})\b"
             rf"|\b{name}\s+(?:\w+ly\s+)?(?:{opines})\b"
             rf"|\baccording\s+to\s+(?:[\w.'-]+\s+){{0,5}}{name}"
-            rf"|\b{name}'s?\s+(?:\w+\s+){{0,3}}{_SPOKEN}\b"
-            rf"|\b{_SPOKEN}\s+(?:of|from|by)\s+(?:[\w.'-]+\s+){{0,5}}{name}"
+            rf"|\b{name}'s?\s+(?:\w+\s+){{0,3}}{SPOKEN}\b"
+            rf"|\b{SPOKEN}\s+(?:of|from|by)\s+(?:[\w.'-]+\s+){{0,5}}{name}"
             rf"|\b(?:compare|contrast)\b.*\b{name}|\b{name}.*\b(?:differ|agree|disagree)",
             folded(question),
         )

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from assistant.retrieval.passages import Passage
 from index.documents import Voice
+
+
+class Usage(NamedTuple):
+    """Tokens, as the server of a language model counts them."""
+
+    read: int
+    written: int
+
+
+def total(*counted: Usage | None) -> Usage | None:
+    """None where nothing was counted."""
+    known = [each for each in counted if each is not None]
+    return Usage(sum(each.read for each in known), sum(each.written for each in known)) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +58,10 @@ class Sentence:
     citations: tuple[int, ...]
     """Markers of the citations that carry it."""
     support: Literal["verified", "unverified", "none"]
-    """verified: code found the words at their place. unverified: cited, but not found to be carried. none: uncited."""
+    """verified: code found the words that carry it at their place. unverified: it did not; such a sentence has no citations.
+    none: the sentence claims nothing."""
     score: float | None
+    """How well it answers, as its reader has it; None where a language model wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +89,14 @@ class Answer:
     """Stage -> seconds: rewrite, retrieve, answer, total."""
     signals: tuple[float, ...] = ()
     """What the confidence of a trained reader was made of."""
-    tokens: int | None = None
-    """Tokens that a language model read and wrote; None where none was asked."""
+    notices: tuple[str, ...] = ()
+    """What a person should know of how the answer came about: what did not fit, broke off, or was put right."""
+    model: str | None = None
+    """The language model that was asked; None where none was."""
+    usage: Usage | None = None
+    """Its tokens, those of completing a follow-up included; None where it was not asked or the server did not count."""
+    cost: float | None = None
+    """In the currency that the settings price_read and price_written are in; None where they are not set."""
 
     @property
     def headline(self) -> str:
@@ -84,8 +105,17 @@ class Answer:
         holding = [len(sentence.text.split()) for sentence in self.sentences if self.short in sentence.text]
         return "" if self.abstained or any(3 * words > 2 * whole for whole in holding) else self.short
 
+    def voice_of(self, sentence: Sentence) -> Voice | None:
+        """Who says it, where it is quoted word for word; a written sentence tells that itself."""
+        return quoted_voice(sentence, [self.citation(marker) for marker in sentence.citations])
+
     def citation(self, marker: int) -> Citation:
         return self.citations[marker - 1]
+
+
+def quoted_voice(sentence: Sentence, citations: Sequence[Citation]) -> Voice | None:
+    """The voice of the words that the sentence repeats; None where it puts them in words of its own. citations: its own."""
+    return citations[0].voice if citations and sentence.text == " ".join(citations[0].quote.split()) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +133,29 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """What a language model has written beyond the sentences that were checked; each Draft takes the place of the one before."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The server of a language model asks to wait."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The sentences so far are taken back; others follow."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
-    """One more sentence of the answer, with the citations that are new with it."""
+    """One more sentence of the answer, with its citations."""
 
     sentence: Sentence
     citations: tuple[Citation, ...]
@@ -115,4 +166,4 @@ class Finished:
     answer: Answer
 
 
-Event = Rewritten | Found | Delta | Finished
+Event = Rewritten | Found | Draft | Waiting | Withdrawn | Delta | Finished

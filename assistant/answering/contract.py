@@ -48,5 +48,9 @@ def answer_as_json(answer: Answer) -> dict[str, Any]:
             for passage, locator in zip(answer.passages, answer.locators, strict=True)
         ],
         "generator": answer.generator,
+        "model": answer.model,
+        "notices": list(answer.notices),
+        "tokens": None if answer.usage is None else {"read": answer.usage.read, "written": answer.usage.written},
+        "cost": None if answer.cost is None else round(answer.cost, 6),
         "seconds": {stage: round(seconds, 4) for stage, seconds in answer.seconds.items()},
     }

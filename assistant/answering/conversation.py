@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from threading import Event as Flag
+from typing import NamedTuple, Protocol
 
-from assistant.answering.answers import Answer, Delta, Event, Finished, Found, Rewritten
-from assistant.answering.generators import EXTRACTIVE, Generator
+from assistant.answering.answers import Answer, Event, Finished, Found, Rewritten, Usage, total
+from assistant.answering.extractive import Composed
+from assistant.answering.generators import EXTRACTIVE, Generator, Task
 from assistant.reader.readings import Asked, Reader
 from assistant.retrieval.followups import Rewrite, Turn, wordings
-from assistant.retrieval.retriever import Retriever
-from index.errors import QuestionError
+from assistant.retrieval.retriever import Retriever, Wordings
+from index.errors import GeneratorError, QuestionError
 from index.filters import Filter
 from index.store import ChunkStore
 
 LONGEST_QUESTION = 4_000
 """Characters."""
+
+
+class Rewriter(Protocol):
+    def ask(self, question: str, history: Sequence[Turn], stopped: Flag) -> tuple[Wordings, Usage | None]:
+        """Raises GeneratorError."""
+
+
+class Prices(NamedTuple):
+    """Of a million tokens."""
+
+    read: float
+    written: float
 
 
 class Conversation:
@@ -31,10 +46,15 @@ class Conversation:
         threshold: float,
         generator: Generator = EXTRACTIVE,
         rewrite: Rewrite = wordings,
+        rewriter: Rewriter | None = None,
+        model: str | None = None,
+        prices: Prices | None = None,
         history: Sequence[Turn] = (),
         only: Filter | None = None,
     ) -> None:
-        """only: which passages may answer."""
+        """rewriter: a language model that completes follow-ups; `rewrite` does where it fails. model: the name of the one that
+        answers. only: which passages may answer.
+        """
         self.store = store
         self._retriever = retriever
         self._reader = reader
@@ -42,20 +62,39 @@ class Conversation:
         self._threshold = threshold
         self._generator = generator
         self._rewrite = rewrite
+        self._rewriter = rewriter
+        self._model = model
+        self._prices = prices
         self._turns = list(history)
         self._only = only
+
+    def _wordings(self, question: str, stopped: Flag) -> tuple[Wordings, Usage | None, tuple[str, ...]]:
+        """What is searched for, what that cost, and what a person should know of it."""
+        if self._rewriter is None or not self._turns:
+            return self._rewrite(question, self._turns), None, ()
+        try:
+            told, usage = self._rewriter.ask(question, self._turns, stopped)
+        except GeneratorError as error:
+            if stopped.is_set():
+                return self._rewrite(question, self._turns), None, ()
+            notice = f"The question was completed by rules, not by the language model: {error}"
+            return self._rewrite(question, self._turns), None, (notice,)
+        return told, usage, ()
 
     def _last_answer(self) -> str:
         return next((turn.content for turn in reversed(self._turns) if turn.role == "assistant"), "")
 
-    def ask(self, question: str) -> Iterator[Event]:
-        """Yields Rewritten (for a follow-up), Found, a Delta for each sentence, and Finished.
+    def ask(self, question: str, stopped: Flag | None = None) -> Iterator[Event]:
+        """Yields Rewritten (for a follow-up), Found, what there is of the answer while it is made, and Finished. The Deltas since
+        the last Withdrawn, if any, are the sentences of the answer. stopped: set it, from any thread, to end what is being
+        written; the answer keeps what there is.
 
         Raises QuestionError for a question that is empty or too long. The turn is remembered when the answer is whole.
         """
         question = check_question(question)
+        stopped = stopped or Flag()
         started = time.perf_counter()
-        wordings = self._rewrite(question, self._turns)
+        wordings, rewriting, notices = self._wordings(question, stopped)
         standalone = wordings.standalone
         if standalone != question:
             yield Rewritten(standalone)
@@ -75,10 +114,16 @@ class Conversation:
         reading = self._reader.read(
             Asked(question, standalone, wordings.names, self._last_answer() if standalone != question else ""), passages, sources
         )
-        composed = self._generator.compose(reading, passages, sources, threshold=self._threshold)
+        composed: Composed | None = None
+        task = Task(standalone, self._turns, reading, passages, sources, self._threshold, stopped)
+        for step in self._generator.write(task):
+            if isinstance(step, Composed):
+                composed = step
+            else:
+                yield step
+        assert composed is not None, f"{self._generator.name} ended without an answer"
+        usage = total(rewriting, composed.usage)
         finished = time.perf_counter()
-        for sentence in composed.sentences:
-            yield Delta(sentence, tuple(composed.citations[marker - 1] for marker in sentence.citations))
         locators = tuple(source.locator_at(passage.chunk.start).label for passage, source in zip(passages, sources, strict=True))
         answer = Answer(
             question=question,
@@ -92,8 +137,12 @@ class Conversation:
             passages=tuple(passages),
             locators=locators,
             references=tuple(f"{source.cite_as}, {locator}" for source, locator in zip(sources, locators, strict=True)),
-            generator=self._generator.name,
+            generator=composed.generator or self._generator.name,
             signals=reading.signals,
+            notices=(*notices, *composed.notices),
+            model=self._model,
+            usage=usage,
+            cost=_cost(usage, self._prices),
             seconds={
                 "rewrite": rewritten - started,
                 "retrieve": retrieved - rewritten,
@@ -120,8 +169,14 @@ def check_question(question: str) -> str:
 
 def spoken(answer: Answer) -> str:
     """The answer as plain text, each sentence with its speaker: what the conversation remembers and evals read."""
+    voices = [answer.voice_of(sentence) for sentence in answer.sentences]
     said = [
-        f"{answer.citation(sentence.citations[0]).voice}: {sentence.text}" if sentence.citations else sentence.text
-        for sentence in answer.sentences
+        f"{voice}: {sentence.text}" if voice else sentence.text for voice, sentence in zip(voices, answer.sentences, strict=True)
     ]
     return " ".join([answer.short, *said]) if answer.abstained else " ".join(said)
+
+
+def _cost(usage: Usage | None, prices: Prices | None) -> float | None:
+    if usage is None or prices is None:
+        return None
+    return (usage.read * prices.read + usage.written * prices.written) / 1_000_000

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from assistant.answering.answers import Citation, Sentence
+from assistant.answering.answers import Citation, Delta, Sentence, Usage
 from assistant.answering.citations import cite, holds
 from assistant.inert import shortened
 from assistant.reader.readings import GAPS, Evidence, Reading
@@ -51,6 +51,15 @@ class Composed:
     short: str
     abstained: bool
     reason: str
+    notices: tuple[str, ...] = ()
+    generator: str | None = None
+    """Who wrote it, where that is not the generator that was asked."""
+    usage: Usage | None = None
+
+    def deltas(self) -> list[Delta]:
+        return [
+            Delta(sentence, tuple(self.citations[marker - 1] for marker in sentence.citations)) for sentence in self.sentences
+        ]
 
 
 def compose(reading: Reading, passages: Sequence[Passage], documents: Sequence[Document], *, threshold: float) -> Composed:

@@ -22,12 +22,12 @@ def print_answer(answer: Answer) -> None:
         _print(_styled(one_line(answer.headline), bold=True), "\n")
     for sentence in answer.sentences:
         line = []
-        if sentence.citations:
-            line.append(_styled(f"{one_line(str(answer.citation(sentence.citations[0]).voice))}: ", bold=True))
+        if voice := answer.voice_of(sentence):
+            line.append(_styled(f"{one_line(str(voice))}: ", bold=True))
         line.append(one_line(sentence.text))
         line.extend(_styled(f" [{marker}]", fg="cyan") for marker in sentence.citations)
-        if sentence.support != "verified":
-            line.append(_styled(f" ({sentence.support})", fg="yellow"))
+        if sentence.support == "unverified":
+            line.append(_styled(" (unverified)", fg="yellow"))
         _print(*line)
     if answer.citations:
         _print()
@@ -38,6 +38,22 @@ def print_answer(answer: Answer) -> None:
         for passage, reference in list(zip(answer.passages, answer.references, strict=True))[:_NEAREST]:
             shown = shortened(one_line(passage.chunk.text), 160)
             _print(f"  {one_line(reference)}: {shown}")
+    for notice in answer.notices:
+        _print(_styled(f"\n! {one_line(notice)}", fg="yellow"))
+    if answer.usage is not None:
+        _print(_styled(f"\n{one_line(' · '.join(measured(answer)))}", dim=True))
+
+
+def measured(answer: Answer) -> list[str]:
+    """Who wrote it, in how long, and what it took."""
+    # A model that was asked in vain wrote nothing of it.
+    named = answer.model is not None and answer.generator != "extractive"
+    told = [f"{answer.generator}, {answer.model}" if named else answer.generator, f"{answer.seconds['total']:.1f} s"]
+    if answer.usage is not None:
+        told.append(f"{answer.usage.read:,} + {answer.usage.written:,} tokens")
+    if answer.cost is not None:
+        told.append(f"cost {answer.cost:.4f}")
+    return told
 
 
 def _styled(text: str, **style: Any) -> str:

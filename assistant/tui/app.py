@@ -19,7 +19,7 @@ from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from assistant.answering.answers import Delta, Finished, Rewritten
+from assistant.answering.answers import Answer, Delta, Draft, Finished, Rewritten, Waiting, Withdrawn
 from assistant.inert import one_line
 from assistant.tui.help_screen import HelpScreen
 from assistant.tui.messages import AnswerEvent, OpenPlace, ShowPlaces, StateChanged, Understood
@@ -63,17 +63,18 @@ class ChatApp(App[None]):
         Binding("ctrl+n", "new", "New conversation", priority=True),
         Binding("ctrl+o", "sources", "Sources", priority=True),
         Binding("f5", "update_index", "Update index"),
-        Binding("escape", "to_question", "Back to the question", show=False),
+        Binding("escape", "stop_or_back", "Stop the answer, or back to the question", show=False),
         Binding("ctrl+q", "quit", "Quit", priority=True),
     ]
 
-    def __init__(self, given: Mapping[str, Path | None]) -> None:
+    def __init__(self, given: Mapping[str, Path | str | None]) -> None:
         super().__init__()
         self._given = given
         self._assistant: Assistant | None = None
         self._conversation: Conversation | None = None
         self._asked = 0
         self._answering: int | None = None
+        self._stopped = Flag()
         self._waiting_questions: deque[tuple[int, str]] = deque()
         self._quitting = Flag()
         self._failure: str | None = None
@@ -201,6 +202,8 @@ class ChatApp(App[None]):
         self._version_told = assistant.store.version
         counts = assistant.store.ledger.counts()
         words = f"ready · {counts['documents']} documents, {counts['chunks']} passages"
+        if assistant.writes:
+            words += f" · answers by {assistant.writes}"
         drift = assistant.drift()
         if drift is None:
             words += " · the corpus folder is gone"
@@ -251,7 +254,8 @@ class ChatApp(App[None]):
         if self._conversation is not None:
             # Set here and not in the worker: whatever comes next must find it set.
             self._answering, question = self._waiting_questions.popleft()
-            self._answer(self._answering, question, self._conversation)
+            self._stopped = Flag()
+            self._answer(self._answering, question, self._conversation, self._stopped)
         elif self._failure is not None:
             while self._waiting_questions:
                 number, _ = self._waiting_questions.popleft()
@@ -266,15 +270,16 @@ class ChatApp(App[None]):
             self.notify(f"The last answer has no source {number}.", timeout=4)
 
     @work(thread=True, group="ask")
-    def _answer(self, number: int, question: str, conversation: Conversation) -> None:
+    def _answer(self, number: int, question: str, conversation: Conversation, stopped: Flag) -> None:
         try:
-            for event in conversation.ask(question):
+            for event in conversation.ask(question, stopped):
                 if self._answering != number:
                     # A new conversation was begun meanwhile.
+                    stopped.set()
                     return
                 if isinstance(event, Rewritten):
                     self.post_message(Understood(number, event.standalone_question))
-                elif isinstance(event, Delta):
+                elif isinstance(event, Draft | Waiting | Withdrawn | Delta):
                     self.post_message(AnswerEvent(number, event))
                 elif isinstance(event, Finished):
                     self.post_message(AnswerEvent(number, event.answer))
@@ -296,21 +301,29 @@ class ChatApp(App[None]):
 
     @on(AnswerEvent)
     async def show_answer(self, message: AnswerEvent) -> None:
-        if not isinstance(message.event, Delta) and self._answering == message.number:
+        event = message.event
+        is_last = isinstance(event, Answer | str)
+        if is_last and self._answering == message.number:
             self._answering = None
             self._next()
         turn = self._turn(message.number)
         if turn is None:
             return
-        if isinstance(message.event, Delta):
-            await turn.add(message.event)
-        elif isinstance(message.event, str):
-            await turn.fail(message.event)
+        if isinstance(event, Draft):
+            turn.draft(event.words)
+        elif isinstance(event, Waiting):
+            turn.pending(f"The server asks to wait {event.seconds:.0f} seconds …")
+        elif isinstance(event, Withdrawn):
+            await turn.withdraw(event.why)
+        elif isinstance(event, Delta):
+            await turn.add(event)
+        elif isinstance(event, str):
+            await turn.fail(event)
         else:
-            await turn.finish(message.event)
-        if not isinstance(message.event, Delta):
+            await turn.finish(event)
+        if is_last:
             # The question stays in view above a long answer; the trouble with a long question stands below it.
-            in_view = turn.query_one(".failed") if isinstance(message.event, str) else turn
+            in_view = turn.query_one(".failed") if isinstance(event, str) else turn
             self.call_after_refresh(self.query_one(Transcript).scroll_to_widget, in_view, animate=False, top=in_view is turn)
 
     @on(ShowPlaces)
@@ -331,6 +344,7 @@ class ChatApp(App[None]):
         """A new conversation: the transcript is cleared and follow-ups lean on nothing."""
         while len(self.screen_stack) > 1:
             self.pop_screen()
+        self._stopped.set()
         self._answering = None
         self._waiting_questions.clear()
         if self._assistant is not None:
@@ -350,6 +364,12 @@ class ChatApp(App[None]):
             self.screen.add_class("unfolded")
             self.query_one(SourcesPane).focus_list()
 
+    def action_stop_or_back(self) -> None:
+        """Ends an answer that is being written, which keeps what there is; else goes back to the question."""
+        if self._answering is not None:
+            self._stopped.set()
+        self.action_to_question()
+
     def action_to_question(self) -> None:
         self.screen.remove_class("unfolded")
         self.query_one("#question").focus()
@@ -366,6 +386,7 @@ class ChatApp(App[None]):
 
     async def action_quit(self) -> None:
         self._quitting.set()
+        self._stopped.set()
         self._answering = None
         self.exit()
 

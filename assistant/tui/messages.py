@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from assistant.answering.answers import Answer, Delta
+from assistant.answering.answers import Answer, Delta, Draft, Waiting, Withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class StateChanged(Message):
 class AnswerEvent(Message):
     """One event of the answer to the question with this number."""
 
-    def __init__(self, number: int, event: Delta | Answer | str) -> None:
-        """event: a sentence, the whole answer, or why there is none."""
+    def __init__(self, number: int, event: Draft | Waiting | Withdrawn | Delta | Answer | str) -> None:
+        """event: a part of the answer, the whole of it, or why there is none."""
         super().__init__()
         self.number = number
         self.event = event

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markdown_it import MarkdownIt
 from textual import on
 from textual.app import ComposeResult
@@ -11,7 +13,8 @@ from textual.events import DescendantFocus
 from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
-from assistant.answering.answers import Answer, Delta
+from assistant.answering.answers import Answer, Citation, Delta, Sentence, quoted_voice
+from assistant.answering.printed import measured
 from assistant.inert import inert, markdown_literal, one_line, shortened
 from assistant.tui.messages import OpenPlace, Place, ShowPlaces, places_of
 
@@ -41,7 +44,9 @@ class Turn(Widget):
         yield Question(self._question)
         yield Static("", markup=False, classes="understood")
         yield self._body
+        yield Static("", markup=False, classes="draft")
         yield Static("Looking through the sources…", markup=False, classes="pending")
+        yield Static("", markup=False, classes="notices")
         yield Static("", markup=False, classes="measured")
 
     def understood(self, standalone_question: str) -> None:
@@ -51,14 +56,31 @@ class Turn(Widget):
 
     async def add(self, delta: Delta) -> None:
         """Shows one more sentence."""
-        text = markdown_literal(delta.sentence.text)
-        voice = f"**{markdown_literal(str(delta.citations[0].voice))}:** " if delta.citations else ""
-        marks = "".join(f" {_mark(citation.marker)}" for citation in delta.citations)
-        doubt = "" if delta.sentence.support == "verified" else f" *({delta.sentence.support})*"
-        await self._append(f"{voice}{text}{marks}{doubt}\n\n")
+        await self._append(_shown(delta.sentence, delta.citations))
+
+    def draft(self, words: str) -> None:
+        """What is written beyond the sentences that were checked."""
+        line = self.query_one(".draft", Static)
+        line.update(Content(inert(words)))
+        line.display = bool(words)
+        if words:
+            self.query_one(".pending", Static).display = False
+
+    async def withdraw(self, why: str) -> None:
+        """Takes back the sentences so far."""
+        self._source = ""
+        await self._body.update("")
+        self.draft("")
+        self.pending(f"{why[:1].upper()}{why[1:]} …" if why else "")
+
+    def pending(self, words: str) -> None:
+        line = self.query_one(".pending", Static)
+        line.update(Content(inert(words)))
+        line.display = bool(words)
 
     async def finish(self, answer: Answer) -> None:
         self.query_one(".pending", Static).display = False
+        self.draft("")
         self.places = places_of(answer)
         if answer.abstained:
             said = f"**{markdown_literal(answer.short)}** {markdown_literal(answer.reason)}\n\n{self._source}"
@@ -69,8 +91,12 @@ class Turn(Widget):
             await self._body.update(said)
         elif answer.headline:
             await self._body.update(f"**{markdown_literal(answer.headline)}**\n\n{self._source}")
+        if answer.notices:
+            notices = self.query_one(".notices", Static)
+            notices.update(Content("\n".join(f"! {one_line(notice)}" for notice in answer.notices)))
+            notices.display = True
         self.query_one(".measured", Static).update(
-            Content(f"confidence {answer.confidence:.2f} · {answer.generator} · {answer.seconds['total']:.1f} s")
+            Content(one_line(" · ".join((f"confidence {answer.confidence:.2f}", *measured(answer)))))
         )
         self.query_one(".measured", Static).display = True
         self.post_message(ShowPlaces(self.places, _title(answer)))
@@ -103,6 +129,14 @@ class Transcript(VerticalScroll):
 
     def turn(self, number: int) -> Turn | None:
         return next((turn for turn in self.query(Turn) if turn.number == number), None)
+
+
+def _shown(sentence: Sentence, citations: Sequence[Citation]) -> str:
+    voice = quoted_voice(sentence, citations)
+    said = f"**{markdown_literal(str(voice))}:** " if voice else ""
+    marks = "".join(f" {_mark(citation.marker)}" for citation in citations)
+    doubt = " *(unverified)*" if sentence.support == "unverified" else ""
+    return f"{said}{markdown_literal(sentence.text)}{marks}{doubt}\n\n"
 
 
 def _mark(number: int) -> str:

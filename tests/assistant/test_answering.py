@@ -363,7 +363,7 @@ def test_the_json_is_the_contract(debate: Assistant) -> None:
     told = json.loads(json.dumps(answer_as_json(answer(debate, "How many Vietnamese troops were in Laos in the late 1970s?"))))
     assert list(told) == [
         "question", "standalone_question", "short", "abstained", "reason", "confidence", "signals", "sentences", "citations", "passages",
-        "generator", "seconds",
+        "generator", "model", "notices", "tokens", "cost", "seconds",
     ]  # fmt: skip
     assert [set(each) for each in told["sentences"]] == [{"text", "support", "citations"}] * len(told["sentences"])
     assert list(told["citations"][0]) == [

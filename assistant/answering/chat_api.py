@@ -1,0 +1,120 @@
+"""The seam to language models: messages go in, words come out as they are written."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from threading import Event as Flag
+from threading import Thread
+from typing import Literal, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from assistant.answering.answers import Usage, Waiting
+from index.errors import BrokenStream, GeneratorError
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+# How often a person who waits is asked whether to go on waiting.
+_TICK = 0.05
+
+
+class Message(NamedTuple):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Cut(NamedTuple):
+    """The answer ends here because it reached its most tokens."""
+
+
+Step = str | Usage | Waiting | Cut
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where words go."""
+
+    host: str
+    """Host, and port where it is not the usual one: "localhost:11434"; "this process" for a model in the program itself."""
+    is_local: bool
+    """Whether they stay on this machine."""
+
+    def __str__(self) -> str:
+        return f"{self.host} (this machine)" if self.is_local else f"{self.host} (words leave this machine)"
+
+
+class ChatModel(Protocol):
+    name: str
+    place: Place
+    window: int
+    """Tokens that it reads and writes together."""
+
+    def stream(self, messages: Sequence[Message], *, most_tokens: int, stopped: Flag) -> Iterator[Step]:
+        """Yields words as they come, what was counted, and how long the server asks to wait. Ends early, without a word, when
+        `stopped` is set.
+
+        Raises GeneratorError: ContextOverflow where the messages are too long, BrokenStream where the answer broke off.
+        """
+
+    def close(self) -> None: ...
+
+
+def place_of(address: str) -> Place:
+    """Raises GeneratorError for what is no address of a web server."""
+    parts = urlsplit(address)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if parts.scheme not in ("http", "https") or not host:
+        raise GeneratorError(f"{address} is no address of a server; base_url looks like http://localhost:11434/v1")
+    shown = f"[{host}]" if ":" in host else host
+    return Place(shown if port is None else f"{shown}:{port}", host in LOOPBACK or host.startswith("127."))
+
+
+def in_background(steps: Callable[[], Generator[Step]], *, stopped: Flag, timeout: float, place: Place) -> Iterator[Step]:
+    """What `steps` yields, read by a thread of its own: stopping never waits for a server. timeout: seconds without a word.
+
+    Raises what `steps` raises, and GeneratorError for a server that says nothing.
+    """
+    arrived: queue.SimpleQueue[Step | BaseException | None] = queue.SimpleQueue()
+    left = Flag()
+
+    def read() -> None:
+        try:
+            with closing(steps()) as written:
+                for step in written:
+                    if left.is_set():
+                        return
+                    arrived.put(step)
+            arrived.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            arrived.put(error)
+
+    Thread(target=read, daemon=True, name="language model").start()
+    waited, begun = 0.0, False
+    try:
+        while not stopped.is_set():
+            try:
+                step = arrived.get(timeout=_TICK)
+            except queue.Empty:
+                waited += _TICK
+                if waited >= timeout:
+                    silent = f"{place.host} has sent nothing for {timeout:.0f} seconds"
+                    if begun:
+                        raise BrokenStream(f"{silent}: the answer broke off.") from None
+                    raise GeneratorError(
+                        f"{silent}; is the model still being loaded? Try again, or set timeout to more seconds."
+                    ) from None
+                continue
+            if step is None:
+                return
+            if isinstance(step, BaseException):
+                raise step
+            # A server that asks to wait is not silent.
+            waited = -step.seconds if isinstance(step, Waiting) else 0.0
+            begun = begun or isinstance(step, str)
+            yield step
+    finally:
+        left.set()

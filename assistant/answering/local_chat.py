@@ -1,0 +1,108 @@
+"""A language model in this process: the folder of a transformers model. Slow on a processor; nothing leaves the program."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from threading import Event as Flag
+from threading import Lock, Thread
+from typing import Any
+
+from assistant.answering.answers import Usage
+from assistant.answering.chat_api import Cut, Message, Place, Step, in_background
+from index.errors import ContextOverflow, GeneratorError
+
+
+class LocalChat:
+    """A ChatModel. Loads the model at the first question.
+
+    Raises GeneratorError where the folder holds no such model.
+    """
+
+    place = Place("this process", is_local=True)
+
+    def __init__(self, folder: Path, *, window: int, timeout: float, device: str) -> None:
+        """device: what torch calls it."""
+        self.name = folder.name
+        self.window = window
+        self._folder = folder
+        self._timeout = timeout
+        self._device = device
+        self._loaded: tuple[Any, Any] | None = None
+        self._lock = Lock()
+        if not (folder / "config.json").is_file():
+            raise GeneratorError(
+                f"{folder} is no folder of a transformers model (it holds no config.json); set chat_model to one that is."
+            )
+
+    def stream(self, messages: Sequence[Message], *, most_tokens: int, stopped: Flag) -> Iterator[Step]:
+        return in_background(
+            lambda: self._written(messages, most_tokens, stopped), stopped=stopped, timeout=self._timeout, place=self.place
+        )
+
+    def _load(self) -> tuple[Any, Any]:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        try:
+            # Only tensors are read, and no code that comes with a model is run.
+            tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_pretrained(
+                self._folder, local_files_only=True, trust_remote_code=False, use_safetensors=True
+            )
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            raise GeneratorError(f"the model in {self._folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+        torch_model: Any = model
+        return tokenizer, torch_model.to(self._device).eval()
+
+    def close(self) -> None: ...
+
+    def _written(self, messages: Sequence[Message], most_tokens: int, stopped: Flag) -> Generator[Step]:
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = self._load()
+            tokenizer, model = self._loaded
+            import torch
+            from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+
+            class Stopped(StoppingCriteria):
+                def __call__(self, ids: Any, scores: Any, **_: Any) -> Any:
+                    return torch.full((ids.shape[0],), stopped.is_set(), dtype=torch.bool, device=ids.device)
+
+            if not tokenizer.chat_template:
+                raise GeneratorError(f"the model in {self._folder} has no chat template: it was not made for conversation.")
+            inputs = tokenizer.apply_chat_template(
+                [each._asdict() for each in messages], add_generation_prompt=True, return_tensors="pt", return_dict=True
+            ).to(self._device)
+            read = int(inputs["input_ids"].shape[1])
+            longest = getattr(model.config, "max_position_embeddings", None)
+            if longest and read + most_tokens > longest:
+                raise ContextOverflow(f"the passages are longer than {self.name} reads ({longest} tokens).")
+            streamer: Any = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+            outcome: list[Any] = []
+
+            def generate() -> None:
+                try:
+                    with torch.no_grad():
+                        outcome.append(
+                            model.generate(
+                                **inputs,
+                                max_new_tokens=most_tokens,
+                                do_sample=False,
+                                streamer=streamer,
+                                stopping_criteria=StoppingCriteriaList([Stopped()]),
+                            )
+                        )
+                except Exception as error:  # noqa: BLE001 - raised where it is waited for
+                    outcome.append(error)
+                    streamer.end()
+
+            writer = Thread(target=generate, daemon=True, name="local model")
+            writer.start()
+            yield from (words for words in streamer if words)
+            writer.join()
+            if isinstance(outcome[0], Exception):
+                raise GeneratorError(f"the model in {self._folder} failed: {outcome[0]}") from outcome[0]
+            written = int(outcome[0].shape[1]) - read
+            yield Usage(read, written)
+            if written >= most_tokens:
+                yield Cut()
