@@ -21,7 +21,7 @@ from index.build import Plan, Progress, Report, build, compare, corpus_sources, 
 from index.cross_encoders import CrossEncoder
 from index.documents import Document
 from index.embedders import Embedder, RememberingEmbedder, embedder_for
-from index.errors import CorpusError, QuestionError, SettingsError, StoreMissing, StoreOutdated
+from index.errors import CorpusError, GeneratorError, QuestionError, SettingsError, StoreMissing, StoreOutdated
 from index.filters import Filter
 from index.store import LocalStore
 from index.writing import upgrade
@@ -56,6 +56,10 @@ class Assistant:
         """reading: False when passages are only searched for, which may need no model."""
         if reading and self._reader_model:
             self._reader_model.preload()
+        if reading and self._chat_model:
+            # A model that cannot be loaded is told of with the first answer, which comes without it.
+            with suppress(GeneratorError):
+                self._chat_model.prepare()
         self.store.warm()
         if reading or self._settings.retrieval != "words":
             self._embedder.embed(["warm"])

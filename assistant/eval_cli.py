@@ -207,6 +207,48 @@ def accept(
         typer.echo(f'"{name}" = {floor}')
 
 
+@app.command("judge")
+def judge_run(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run with answers.")],
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="The language model that judges.")],
+    generator: Annotated[str, typer.Option("--generator", metavar="NAME", help="openai, anthropic or local.")] = "openai",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="The judged run; beside RUN unless told otherwise.", dir_okay=False),
+    ] = None,
+) -> None:
+    """Let a language model judge a run's answers against gold, and tell how far it agrees with key-fact recall.
+
+    Questions, gold answers and answers are sent to the model's server (base_url). The judged run is a run of its own, with the
+    judge's name and prompt in it; the measure is called "judged right".
+    """
+    from assistant.assembly import chat_model
+    from assistant.settings import load_settings
+    from evals.judging import agreement, judge, judged_run
+    from evals.printed import print_agreement, print_summary
+    from evals.records import Record, recording, write
+    from evals.summaries import summarise
+
+    record = _record(run)
+    chat = chat_model(load_settings({"generator": generator, "chat_model": model}))
+    out = out or record.path.with_name(f"{record.path.stem}-judged.jsonl")
+    if out.exists():
+        raise SuiteError(f"{out} is there already; choose another --out, or delete it.")
+    described = judged_run(record.run, chat)
+    typer.echo(f"judged by {chat.name} at {chat.place}", err=True)
+    results = []
+    try:
+        with recording(out, described, done=()) as file:
+            for result in judge(record, chat):
+                write(file, result)
+                results.append(result)
+    finally:
+        chat.close()
+    judged = Record(out, described, tuple(results))
+    print_summary(summarise(judged), out.parent, quiet=False)
+    print_agreement(agreement(results))
+
+
 def _record(name: str) -> Record:
     """A file, or the bare name of a run in the folder of runs."""
     from assistant.settings import load_settings

@@ -16,6 +16,7 @@ from assistant.assembly import Assistant
 from assistant.inert import inert, one_line, shortened
 from evals.cases import GoldCase, Suite, check_gold
 from evals.comparison import Comparison, Gate, Pair, fallen_cases, gates
+from evals.judging import Agreement
 from evals.records import Record, Result, Run, differences, read_record, recording, write
 from evals.runner import run
 from evals.statistics import Difference, Estimate
@@ -94,6 +95,22 @@ def _done(out: Path, described: Run) -> tuple[Result, ...]:
     return recorded.results
 
 
+def _without_model(result: Result) -> bool:
+    """Whether a language model was asked, and the answer is not its own."""
+    told = result.answer or {}
+    return bool(told.get("model") and told.get("generator") == "extractive" and told.get("notices"))
+
+
+def print_agreement(told: Agreement | None) -> None:
+    out = Console(highlight=False)
+    if told is None:
+        out.print("No question has both a verdict and key facts: there is no agreement to tell.", soft_wrap=True)
+        return
+    kappa = "" if told.kappa is None else f", Cohen's kappa {told.kappa:.2f}"
+    said = f"The judge and key-fact recall say the same of {told.share:.3f} of {told.questions} answers{kappa}."
+    out.print(Text(said), soft_wrap=True)
+
+
 # -- one run -----------------------------------------------------------------------------------------------------------------
 
 
@@ -123,6 +140,11 @@ def print_summary(summary: Summary, suite_folder: Path, *, quiet: bool) -> bool:
     for result in record.results:
         if result.error is not None:
             out.print(Text(one_line(f"! {result.id} failed: {result.error}")), soft_wrap=True)
+    instead = sum(_without_model(result) for result in record.results)
+    if instead:
+        out.print(
+            Text(f"! {instead} of {len(record.results)} answers were given without the language model; their notices tell why.")
+        )
     for gate in told:
         _print_gate(out, gate, record, suite_folder, quiet=quiet)
     if not quiet:

@@ -68,6 +68,8 @@ class Run:
     depths: Sequence[int] = ()
     gates: Mapping[str, float] = field(default_factory=dict)
     measures: Sequence[str] = ()
+    judge: Mapping[str, str] = field(default_factory=dict)
+    """model, place and prompt, where a language model judged the answers."""
     format: int = FORMAT
 
 

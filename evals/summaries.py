@@ -30,7 +30,8 @@ _QUALITIES = ("key-fact recall", "F1", "citation precision")
 _ORDER = (
     "nDCG@10", "RR", "R@", "Success@", "evidence nDCG@10", "evidence RR", "evidence R@", "evidence Success@",
     "nDCG@10, ", "R@5, ", "both sides@", "argument R@",
-    "key-fact recall", "EM", "F1", "ROUGE-L", "citation precision", "citation recall", "quotes at their offsets", "right speaker",
+    "key-fact recall", "judged right", "EM", "F1", "ROUGE-L", "citation precision", "citation recall",
+    "quotes at their offsets", "right speaker",
 )  # fmt: skip
 
 

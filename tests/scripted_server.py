@@ -1,4 +1,4 @@
-"""A small server on loopback that speaks OpenAI's chat completions and streams what it is told to: no mock of our own code."""
+"""A small server on loopback that speaks OpenAI's chat completions, and Anthropic's messages, and streams what it is told to."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ def scripted_server(*replies: Reply) -> Iterator[tuple[str, Script]]:
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()
             with suppress(BrokenPipeError, ConnectionResetError):
-                self._stream(reply)
+                if self.path.endswith("/messages"):
+                    self._stream_messages(reply)
+                else:
+                    self._stream(reply)
 
         def _stream(self, reply: Reply) -> None:
             if reply.raw is not None:
@@ -94,6 +97,24 @@ def scripted_server(*replies: Reply) -> Iterator[tuple[str, Script]]:
                 counted = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
                 self._event({"choices": [], "usage": counted})
             self.wfile.write(b"data: [DONE]\n\n")
+
+        def _stream_messages(self, reply: Reply) -> None:
+            read, written = reply.usage or (0, 0)
+            message = {"id": "1", "type": "message", "role": "assistant", "model": "small-model", "content": []}
+            self._named("message_start", message={**message, "usage": {"input_tokens": read, "output_tokens": 1}})
+            self._named("content_block_start", index=0, content_block={"type": "text", "text": ""})
+            for words in reply.words:
+                self._named("content_block_delta", index=0, delta={"type": "text_delta", "text": words})
+            if reply.finish is None:
+                return
+            self._named("content_block_stop", index=0)
+            reason = {"stop": "end_turn", "length": "max_tokens"}[reply.finish]
+            self._named("message_delta", delta={"stop_reason": reason, "stop_sequence": None}, usage={"output_tokens": written})
+            self._named("message_stop")
+
+        def _named(self, name: str, **told: Any) -> None:
+            self.wfile.write(f"event: {name}\ndata: {json.dumps({'type': name, **told})}\n\n".encode())
+            self.wfile.flush()
 
         def _wait(self, seconds: float) -> None:
             if seconds and closing.wait(seconds):

@@ -57,6 +57,9 @@ class ChatModel(Protocol):
         Raises GeneratorError: ContextOverflow where the messages are too long, BrokenStream where the answer broke off.
         """
 
+    def prepare(self) -> None:
+        """Loads what the first question needs; sends nothing. Raises GeneratorError."""
+
     def close(self) -> None: ...
 
 

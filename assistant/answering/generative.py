@@ -120,7 +120,10 @@ class Generative:
             yield Withdrawn("")
             yield from _instead(plain, f"{_too_little(written, self.model.name)}; this is the answer without it.", usage)
         else:
-            yield replace(_composed(written, task.documents), notices=notices, usage=usage)
+            composed = _composed(written, task.documents)
+            # The reader's few words, where the model says them too.
+            held = any(plain.short in each.text for each in composed.sentences if each.support == "verified")
+            yield replace(composed, short=plain.short if held else "", notices=notices, usage=usage)
 
     def _pack(self, task: Task, window: int) -> Packed:
         packed = pack(task.question, task.history, task.passages, task.documents, window=window, most_tokens=self._most_tokens)

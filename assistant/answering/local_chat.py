@@ -54,13 +54,21 @@ class LocalChat:
         torch_model: Any = model
         return tokenizer, torch_model.to(self._device).eval()
 
+    def prepare(self) -> None:
+        with self._lock:
+            self._model_and_tokenizer()
+
     def close(self) -> None: ...
+
+    def _model_and_tokenizer(self) -> tuple[Any, Any]:
+        """To be asked for under the lock."""
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
 
     def _written(self, messages: Sequence[Message], most_tokens: int, stopped: Flag) -> Generator[Step]:
         with self._lock:
-            if self._loaded is None:
-                self._loaded = self._load()
-            tokenizer, model = self._loaded
+            tokenizer, model = self._model_and_tokenizer()
             import torch
             from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
 

@@ -80,7 +80,7 @@ class ServedChat(ABC):
 
     def stream(self, messages: Sequence[Message], *, most_tokens: int, stopped: Flag) -> Iterator[Step]:
         # The library takes a second to load, which is no silence of the server.
-        self._connected()
+        self.prepare()
         return in_background(
             lambda: self._tried(messages, most_tokens, stopped), stopped=stopped, timeout=self._timeout, place=self.place
         )
@@ -94,6 +94,9 @@ class ServedChat(ABC):
         except Exception as error:
             raise self._told(error) from error
 
+    def prepare(self) -> None:
+        self._endpoint()
+
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
@@ -102,6 +105,10 @@ class ServedChat(ABC):
     @abstractmethod
     def _once(self, messages: Sequence[Message], most_tokens: int) -> Generator[Step]:
         """Asks once; raises whatever the library raises."""
+
+    @abstractmethod
+    def _endpoint(self) -> Any:
+        """What takes a request; the libraries load much of themselves only when it is first asked for."""
 
     @abstractmethod
     def _client_for(self, http_client: Any) -> Any: ...
@@ -195,12 +202,15 @@ class OpenAIChat(ServedChat):
     def _client_for(self, http_client: Any) -> Any:
         return self._sdk().OpenAI(base_url=self.address, api_key=self._key, max_retries=0, http_client=http_client)
 
+    def _endpoint(self) -> Any:
+        return self._connected().chat.completions
+
     def _once(self, messages: Sequence[Message], most_tokens: int) -> Generator[Step]:
         # The hosted models refuse what every other server knows, and the other way round.
         options: dict[str, Any] = (
             {"max_completion_tokens": most_tokens} if self._is_hosted else {"max_tokens": most_tokens, "temperature": 0.0}
         )
-        response = self._connected().chat.completions.create(
+        response = self._endpoint().create(
             model=self.name,
             messages=[each._asdict() for each in messages],
             stream=True,
@@ -234,8 +244,11 @@ class AnthropicChat(ServedChat):
     def _client_for(self, http_client: Any) -> Any:
         return self._sdk().Anthropic(base_url=self.address, api_key=self._key, max_retries=0, http_client=http_client)
 
+    def _endpoint(self) -> Any:
+        return self._connected().messages
+
     def _once(self, messages: Sequence[Message], most_tokens: int) -> Generator[Step]:
-        response = self._connected().messages.create(
+        response = self._endpoint().create(
             model=self.name,
             system="\n\n".join(each.content for each in messages if each.role == "system"),
             messages=[each._asdict() for each in messages if each.role != "system"],

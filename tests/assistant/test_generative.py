@@ -272,6 +272,40 @@ def _until(holds: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def test_anthropics_messages_are_spoken_as_well(ask) -> None:
+    history = [Turn("user", "What is hedging?"), Turn("assistant", "Vu: keeping options open.")]
+    answer, script = ask(spoken(f"{TRUE} {ALSO_TRUE}"), generator="anthropic", followups="rules", history=history)
+    assert [sentence.support for sentence in answer.sentences] == ["verified", "verified"]
+    assert (answer.generator, answer.usage) == ("anthropic", (1_000, 100))
+    sent = script.asked[0]
+    assert "numbered passages" in sent["system"] and sent["max_tokens"] == 700
+    assert [each["role"] for each in sent["messages"]] == ["user", "assistant", "user"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (Reply(status=401, reason="bad key"), "does not take the key; check ANTHROPIC_API_KEY"),
+        (Reply(status=404, reason="no such model"), "knows no model “small-model”"),
+        (Reply(status=400, reason="prompt is too long: 300000 tokens"), "longer than small-model reads"),
+        (Reply(status=529, reason="Overloaded", headers={"Retry-After": "900"}), "answers with error 529: Overloaded"),
+        (Reply(raw=b"event: nonsense\ndata: {\n\n"), "127.0.0.1"),
+    ],
+)
+def test_the_faults_of_anthropics_server_are_named(ask, reply: Reply, words: str) -> None:
+    answer, _ = ask(reply, generator="anthropic")
+    assert answer.generator == "extractive" and words in answer.notices[0]
+
+
+@pytest.mark.parametrize("finish", [None, "length"])
+def test_a_message_that_breaks_off_is_kept_and_marked(ask, finish: str | None) -> None:
+    reply = spoken(f"{TRUE} Vu concludes that")
+    reply.finish = finish
+    answer, _ = ask(reply, generator="anthropic")
+    assert [sentence.support for sentence in answer.sentences] == ["verified", "unverified"]
+    assert any(("not whole" in notice) or ("ends here" in notice) for notice in answer.notices)
+
+
 # -- what is sent --------------------------------------------------------------------------------------------------------
 
 

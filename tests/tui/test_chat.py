@@ -23,6 +23,7 @@ from index.documents import Document, Locator, Voice
 from index.embedders import LocalEmbedder
 from index.settings import IndexSettings
 from tests.conftest import run_build
+from tests.scripted_server import Reply, scripted_server, spoken
 
 pytestmark = pytest.mark.slow
 WIDE, USUAL, SMALL = (140, 40), (80, 24), (40, 12)
@@ -313,3 +314,52 @@ async def test_a_changed_source_says_so_and_a_megabyte_line_opens(app: ChatApp) 
 def test_places_keep_what_a_citation_says() -> None:
     citation = Citation(1, "d", "T", ("A B",), None, "B 2020", "note", "¶3", "words", 4, 9, "x", Voice("A", "B"))
     assert citation.reference == "B 2020, ¶3"
+
+
+# -- with a language model -------------------------------------------------------------------------------------------------
+
+WRITTEN = "Lan doubts that the 1977 treaty is an alliance because its duties are unclear [1]."
+
+
+def written_by(url: str, store: Path) -> ChatApp:
+    return ChatApp({"store": store, "generator": "openai", "chat_model": "small-model", "base_url": url})
+
+
+async def test_words_appear_as_they_come_and_escape_keeps_what_there_is(debate_store: Path) -> None:
+    endless = Reply((f"{WRITTEN} ", "And", " on"), seconds_between=0.05, is_endless=True)
+    with scripted_server(endless) as (url, _):
+        async with written_by(url, debate_store).run_test(size=WIDE) as pilot:
+            app = await ready(pilot)
+            assert "answers by small-model at 127.0.0.1" in state(app) and "(this machine)" in state(app)
+            app.query_one("#question", Input).value = "Why does Lan doubt that the 1977 treaty is an alliance?"
+            await pilot.press("enter")
+            await until(pilot, lambda: bool(app.query(Turn)), "a turn")
+            turn = app.query_one(Turn)
+            await until(pilot, lambda: "And" in str(turn.query_one(".draft", Static).content), "words that are not checked yet")
+            assert "duties are unclear" in turn.query_one(Markdown).source
+            # The keyboard is alive while words come.
+            await pilot.press("n", "e", "x", "t")
+            assert app.query_one("#question", Input).value == "next"
+            await pilot.press("escape")
+            await until(pilot, lambda: bool(turn.places), "what there is")
+            await pilot.pause()
+            assert "Stopped" in str(turn.query_one(".notices", Static).content)
+            assert not turn.query_one(".draft", Static).display
+            assert "small-model" in str(turn.query_one(".measured", Static).content)
+
+
+async def test_sentences_that_are_taken_back_are_gone(debate_store: Path) -> None:
+    invented = "Vu says that Vietnam kept 90,000 troops in Laos [3]. The treaty was signed in Paris [1]."
+    with scripted_server(spoken(invented)) as (url, _):
+        async with written_by(url, debate_store).run_test(size=WIDE) as pilot:
+            await ready(pilot)
+            turn = await ask(pilot, "Why does Lan doubt that the 1977 treaty is an alliance?")
+            assert "Paris" not in turn.query_one(Markdown).source and "Lan doubts" in turn.query_one(Markdown).source
+            assert "this is the answer without it" in str(turn.query_one(".notices", Static).content)
+
+
+async def test_a_model_that_is_not_there_is_told_and_the_answer_comes(debate_store: Path) -> None:
+    async with written_by("http://127.0.0.1:9/v1", debate_store).run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        turn = await ask(pilot, "Why does Lan doubt that the 1977 treaty is an alliance?")
+        assert "nothing answers at 127.0.0.1:9" in str(turn.query_one(".notices", Static).content) and turn.places
