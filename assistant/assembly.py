@@ -28,6 +28,7 @@ from index.writing import upgrade
 
 if TYPE_CHECKING:
     from assistant.answering.chat_api import ChatModel
+    from assistant.servers import Server
 
 # Tokens, where a model's own window is not told.
 _LOCAL_WINDOW = 4_096
@@ -49,7 +50,7 @@ class Assistant:
         self.store = LocalStore(settings.for_index().store)
         reranker, self._reader = _reading(settings, self._embedder, self.store, self._reader_model)
         self._retriever = Retriever(self.store, self._embedder, reranker, stages=settings.retrieval)
-        self._chat_model = chat_model(settings) if settings.asks_model else None
+        self._chat_model = open_chat_model(settings) if settings.asks_model else None
         self.store.check(fingerprint=self._embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
 
     def warm(self, *, reading: bool = True) -> None:
@@ -105,6 +106,26 @@ class Assistant:
     def writes(self) -> str | None:
         """The language model that writes the answers, and where words go; None where the sources' own words answer."""
         return f"{self._chat_model.name} at {self._chat_model.place}" if self._chat_model else None
+
+    def write_with(self, *, generator: str, chat_model: str, base_url: str | None) -> None:
+        """From the next conversation on, whatever the settings say. Raises SettingsError and GeneratorError, and changes nothing
+        then.
+        """
+        settings = self._settings.model_copy(update={"generator": generator})
+        if settings.asks_model:
+            settings = settings.model_copy(update={"chat_model": chat_model, "base_url": base_url})
+        model = open_chat_model(settings) if settings.asks_model else None
+        if model is not None:
+            model.prepare()
+        if self._chat_model is not None:
+            self._chat_model.close()
+        self._settings, self._chat_model = settings, model
+
+    def servers(self) -> list[Server]:
+        """Which language models are at hand; asks the servers of this machine and the configured one."""
+        from assistant.servers import servers
+
+        return servers(self._settings)
 
     def _generator(self) -> Generator:
         if self._chat_model is None:
@@ -166,7 +187,7 @@ class Assistant:
             self._chat_model.close()
 
 
-def chat_model(settings: Settings) -> ChatModel:
+def open_chat_model(settings: Settings) -> ChatModel:
     """The language model that the settings choose. Nothing is sent yet.
 
     Raises SettingsError and GeneratorError.

@@ -222,7 +222,7 @@ def judge_run(
     Questions, gold answers and answers are sent to the model's server (base_url). The judged run is a run of its own, with the
     judge's name and prompt in it; the measure is called "judged right".
     """
-    from assistant.assembly import chat_model
+    from assistant.assembly import open_chat_model
     from assistant.settings import load_settings
     from evals.judging import agreement, judge, judged_run
     from evals.printed import print_agreement, print_summary
@@ -230,7 +230,7 @@ def judge_run(
     from evals.summaries import summarise
 
     record = _record(run)
-    chat = chat_model(load_settings({"generator": generator, "chat_model": model}))
+    chat = open_chat_model(load_settings({"generator": generator, "chat_model": model}))
     out = out or record.path.with_name(f"{record.path.stem}-judged.jsonl")
     if out.exists():
         raise SuiteError(f"{out} is there already; choose another --out, or delete it.")

@@ -6,6 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from assistant.answering.chat_api import place_of
 from assistant.answering.served_chat import WELL_KNOWN, AnthropicChat, OpenAIChat
 from assistant.settings import Settings
 from index.errors import GeneratorError
@@ -21,6 +22,11 @@ class Server(NamedTuple):
     models: tuple[str, ...]
     trouble: str
     """Why there are none; empty where there are."""
+
+    @property
+    def place(self) -> str:
+        """Its host, and whether that is this machine."""
+        return str(place_of(self.address))
 
 
 def servers(settings: Settings) -> list[Server]:

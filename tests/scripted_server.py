@@ -19,6 +19,8 @@ class Script:
     replies: list[Reply]
     asked: list[dict[str, Any]] = field(default_factory=list)
     """The requests, as they came."""
+    listed: int = 0
+    """How often the list of models was asked for."""
     first_word_at: list[float] = field(default_factory=list)
     """Of each stream, by time.perf_counter()."""
 
@@ -57,6 +59,7 @@ def scripted_server(*replies: Reply) -> Iterator[tuple[str, Script]]:
         def log_message(self, format: str, *args: Any) -> None: ...
 
         def do_GET(self) -> None:
+            script.listed += 1
             self._json(200, {"object": "list", "data": [{"id": "small-model", "object": "model"}]})
 
         def do_POST(self) -> None:

@@ -81,6 +81,11 @@ class Conversation:
             return self._rewrite(question, self._turns), None, (notice,)
         return told, usage, ()
 
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """What was said so far."""
+        return tuple(self._turns)
+
     def _last_answer(self) -> str:
         return next((turn.content for turn in reversed(self._turns) if turn.role == "assistant"), "")
 

@@ -32,6 +32,7 @@ from index.errors import AssistantError
 if TYPE_CHECKING:
     from assistant.answering.conversation import Conversation
     from assistant.assembly import Assistant
+    from assistant.tui.models_screen import Writer
     from index.build import Report
 
 _WIDE = 100
@@ -43,12 +44,12 @@ _WELCOME = (
     "  Why does Lan doubt that the 1977 treaty is an alliance?\n"
     "  How many Vietnamese troops were in Laos in the late 1970s?\n"
     "  Do Vu and Lan agree on how to define an alliance?\n\n"
-    "Each sentence of an answer is quoted from a source. To see the words in their place click the number in brackets, type "
+    "Each sentence of an answer rests on words of a source. To see them in their place click the number in brackets, type "
     "the number and Enter, or press Ctrl+O."
 )
 _WELCOME_ELSEWHERE = (
     "Ask what the sources say, and who says it.\n\n"
-    "Each sentence of an answer is quoted from a source. To see the words in their place click the number in brackets, type "
+    "Each sentence of an answer rests on words of a source. To see them in their place click the number in brackets, type "
     "the number and Enter, or press Ctrl+O."
 )
 
@@ -62,6 +63,7 @@ class ChatApp(App[None]):
         Binding("f1", "help", "Keys", priority=True),
         Binding("ctrl+n", "new", "New conversation", priority=True),
         Binding("ctrl+o", "sources", "Sources", priority=True),
+        Binding("f2", "models", "Who writes the answers", show=False, priority=True),
         Binding("f5", "update_index", "Update index"),
         Binding("escape", "stop_or_back", "Stop the answer, or back to the question", show=False),
         Binding("ctrl+q", "quit", "Quit", priority=True),
@@ -201,9 +203,9 @@ class ChatApp(App[None]):
             return
         self._version_told = assistant.store.version
         counts = assistant.store.ledger.counts()
-        words = f"ready · {counts['documents']} documents, {counts['chunks']} passages"
-        if assistant.writes:
-            words += f" · answers by {assistant.writes}"
+        # First, so that it is seen in a narrow terminal too: where words go.
+        words = f"answers by {assistant.writes} · " if assistant.writes else ""
+        words = f"ready · {words}{counts['documents']} documents, {counts['chunks']} passages"
         drift = assistant.drift()
         if drift is None:
             words += " · the corpus folder is gone"
@@ -374,6 +376,34 @@ class ChatApp(App[None]):
         self.screen.remove_class("unfolded")
         self.query_one("#question").focus()
 
+    def action_models(self) -> None:
+        """Chooses who writes the answers."""
+        from assistant.tui.models_screen import ModelsScreen
+
+        if isinstance(self.screen, ModelsScreen):
+            self.pop_screen()
+        elif self._assistant is None:
+            self.notify("The chat is still starting.", timeout=4)
+        elif self._answering is not None:
+            self.notify("An answer is being written; Esc ends it.", timeout=4)
+        elif len(self.screen_stack) == 1:
+            now = self._assistant.writes or "the sources' own words"
+            self.push_screen(ModelsScreen(now, self._assistant.servers), self._write_with)
+
+    def _write_with(self, writer: Writer | None) -> None:
+        if writer is not None and self._assistant is not None:
+            self._change_writer(writer)
+
+    @work(thread=True, exclusive=True, group="state")
+    def _change_writer(self, writer: Writer) -> None:
+        with self._troubles_shown():
+            assistant, conversation = self._assistant, self._conversation
+            if assistant is None or conversation is None:
+                return
+            assistant.write_with(**writer._asdict())
+            self._conversation = assistant.converse(conversation.turns)
+            self._tell_ready()
+
     def action_help(self) -> None:
         if isinstance(self.screen, HelpScreen):
             self.pop_screen()
@@ -394,4 +424,5 @@ class ChatApp(App[None]):
         yield from super().get_system_commands(screen)
         yield SystemCommand("New conversation", "Clear the transcript and begin again", self.action_new)
         yield SystemCommand("Sources", "Go to the sources of the last answer", self.action_sources)
+        yield SystemCommand("Who writes the answers", "The sources' own words, or a language model", self.action_models)
         yield SystemCommand("Update index", "Bring the index up to date with the corpus", self.action_update_index)

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from textual.events import Paste
 from textual.pilot import Pilot
-from textual.widgets import Input, ListView, Markdown, Static
+from textual.widgets import Input, ListView, Markdown, OptionList, Static
 
 from assistant.answering.answers import Citation
 from assistant.inert import inert
 from assistant.tui.app import ChatApp
 from assistant.tui.help_screen import HelpScreen
 from assistant.tui.messages import AnswerEvent, Place, StateChanged, Understood
+from assistant.tui.models_screen import ModelsScreen
 from assistant.tui.question_input import QuestionInput
 from assistant.tui.source_screen import SourceScreen
 from assistant.tui.sources_pane import SourcesPane
@@ -356,6 +357,25 @@ async def test_sentences_that_are_taken_back_are_gone(debate_store: Path) -> Non
             turn = await ask(pilot, "Why does Lan doubt that the 1977 treaty is an alliance?")
             assert "Paris" not in turn.query_one(Markdown).source and "Lan doubts" in turn.query_one(Markdown).source
             assert "this is the answer without it" in str(turn.query_one(".notices", Static).content)
+
+
+async def test_who_writes_the_answers_is_chosen_in_the_chat(app: ChatApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted_server(spoken(WRITTEN)) as (url, script):
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        async with app.run_test(size=WIDE) as pilot:
+            await ready(pilot)
+            assert "answers by" not in state(app)
+            await pilot.press("f2")
+            await until(pilot, lambda: isinstance(app.screen, ModelsScreen), "the choice")
+            assert script.listed == 0, "nothing is asked before the person wants to look"
+            await pilot.press("down", "enter")
+            await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 3, "the models")
+            await pilot.press("enter")
+            await until(pilot, lambda: "answers by small-model at 127.0.0.1" in state(app), "the model")
+            turn = await ask(pilot, "Why does Lan doubt that the 1977 treaty is an alliance?")
+            assert "small-model" in str(turn.query_one(".measured", Static).content)
+            await pilot.press("f2", "enter")
+            await until(pilot, lambda: "answers by" not in state(app), "the sources' own words")
 
 
 async def test_a_model_that_is_not_there_is_told_and_the_answer_comes(debate_store: Path) -> None:
