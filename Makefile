@@ -35,11 +35,13 @@ eval: $(VENV)/installed
 # Trains the reader and ships it: DATA and SETS are the folders of docs/answers.md, RUN where it is saved every five minutes.
 # Stopped, the same command goes on. Hours on two processor cores: some 25 pairs a second.
 RUN ?= .evals/reader-run
+# STEPS=200 tries the whole of it in a quarter of an hour; what that makes is no reader.
+LEARNS = --written assistant/reader/written.txt --epochs 1 --wrong 1 --singles 1000 $(if $(STEPS),--steps $(STEPS))
 reader: $(VENV)/installed
 	@test -n "$(DATA)" -a -n "$(SETS)" || { echo "make reader DATA=folder SETS=folder (see docs/answers.md)"; exit 1; }
-	$(BIN)/python -m assistant.reader.train "$(DATA)" "$(SETS)" "$(RUN)/first"
-	$(BIN)/python -m assistant.reader.train "$(DATA)" "$(SETS)" "$(RUN)/second" --start "$(RUN)/first/best.safetensors" \
-		--written assistant/reader/written.txt --epochs 2 --wrong 1 --singles 3000 --rate 1e-4
+	$(BIN)/python -m assistant.reader.train "$(DATA)" "$(SETS)" "$(RUN)/first" $(LEARNS) --rate 1.2e-4
+	$(BIN)/python -m assistant.reader.train "$(DATA)" "$(SETS)" "$(RUN)/second" $(LEARNS) --rate 1e-4 \
+		--start "$(RUN)/first/best.safetensors"
 	$(BIN)/python -m assistant.reader.export "$(RUN)/second" --mean-with "$(RUN)/first/best.safetensors"
 
 # The pictures of docs/, made by the program itself.

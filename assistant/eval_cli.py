@@ -92,11 +92,15 @@ def run_suite(
     from evals.suites import load_suite
     from evals.summaries import summarise, summary_as_json
 
-    before: tuple[Path | None, Path | None] = context.obj or (None, None)
-    loaded = load_suite(suite, part=part, corpus=corpus or before[0])
+    before: dict[str, Any] = context.obj or {}
+    corpus = corpus or before.get("corpus")
+    loaded = load_suite(suite, part=part, corpus=corpus)
     loaded = of_articles_kept_out(loaded) if kept_out else loaded
-    store = store or before[1]
-    settings, own_store = _settings(loaded, _changes(changes or []), store)
+    store = store or before.get("store")
+    # Said before the command's name they are settings like any other.
+    given = [f"{key}={before[key]}" for key in ("generator", "chat_model") if before.get(key)]
+    changes = [*given, *(changes or [])]
+    settings, own_store = _settings(loaded, _changes(changes), store)
     assistant = open_assistant(settings, up_to_date=own_store)
     if not own_store:
         tell_drift(assistant)
@@ -115,7 +119,7 @@ def run_suite(
     )
     if out is None:
         out = _new_name(settings.evals_folder() / "runs", run)
-    again = _again(context, suite, out, corpus=corpus or before[0], store=store)
+    again = _again(context, suite, out, corpus=corpus, store=store, changes=changes)
     record = run_with_progress(loaded, assistant, cases, run, out, fresh=fresh, command=again)
     summary = summarise(record)
     if as_json:
@@ -320,9 +324,9 @@ def _new_name(folder: Path, run: Run) -> Path:
     return folder / f"{run.suite}-{run.part}-{run.mode}-{stamp}-{secrets.token_hex(2)}.jsonl"
 
 
-def _again(context: typer.Context, suite: str, out: Path, **places: Path | None) -> str:
+def _again(context: typer.Context, suite: str, out: Path, **told: Path | list[str] | None) -> str:
     """The command that goes on with this run."""
-    given = {**context.params, **places}
+    given = {**context.params, **told}
     words = ["assistant", "eval", suite]
     for name, option in _OPTIONS.items():
         value = given.get(name)

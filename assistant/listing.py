@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +70,10 @@ def print_servers(found: Sequence[Server]) -> None:
 
 
 def _asking(server: Server) -> str:
-    asking = f"assistant --generator {server.generator} --model {server.models[0]}"
+    asking = f"assistant --generator {server.generator} --model {shlex.quote(server.models[0])}"
     if server.name == "configured":
         return asking
-    return f"ASSISTANT_BASE_URL={server.address} {asking}"
+    return f"ASSISTANT_BASE_URL={shlex.quote(server.address)} {asking}"
 
 
 def _print_report(report: Report) -> None:

@@ -13,6 +13,7 @@ from zipfile import ZipFile
 import pytest
 
 from tests.conftest import ROOT, Command
+from tests.scripted_server import scripted_server, spoken
 
 pytestmark = pytest.mark.slow
 
@@ -311,3 +312,46 @@ def test_an_index_of_the_first_release_is_brought_up_by_asking(command: Command,
     assert done.returncode == 0 and "250 engineers" in done.stdout
     assert "made by an earlier release; it now has this release's format" in done.stderr
     assert "earlier release" not in command("ask", "Who inspects the dams?", *where).stderr
+
+
+# -- with a language model -------------------------------------------------------------------------------------------------
+
+WHY = "Why does Lan doubt that the 1977 treaty is an alliance?"
+WRITTEN = (
+    "Lan doubts that the 1977 treaty is an alliance because its duties are unclear [1]. Vietnam kept 90,000 troops there [1]."
+)
+
+
+def test_a_written_answer_is_checked_and_it_is_told_where_words_go(command: Command, debate_store: Path) -> None:
+    asking = ("ask", WHY, "--store", debate_store, "--generator", "openai", "--model", "small-model")
+    with scripted_server(spoken(WRITTEN)) as (url, _):
+        environment = {"ASSISTANT_BASE_URL": url, "OPENAI_API_KEY": "sk-secret"}
+        done = command(*asking, environment=environment)
+        told = command(*asking, "--json", environment=environment)
+    assert done.returncode == 0 and done.stderr.startswith("answers by small-model at 127.0.0.1")
+    assert "unclear. [1]" in done.stdout and "90,000 troops there. (unverified)" in done.stdout
+    assert "! 1 of 2 sentences was not found in the sources, and is marked." in done.stdout
+    assert "openai, small-model" in done.stdout and "1,000 + 100 tokens" in done.stdout
+    answer = json.loads(told.stdout)
+    assert [each["support"] for each in answer["sentences"]] == ["verified", "unverified"]
+    assert answer["model"] == "small-model" and answer["tokens"] == {"read": 1000, "written": 100}
+    assert "secret" not in done.stdout + done.stderr + told.stdout + told.stderr
+
+
+def test_models_lists_what_answers_and_how_to_ask_it(command: Command) -> None:
+    with scripted_server(spoken(WRITTEN)) as (url, script):
+        done = command("models", environment={"OPENAI_BASE_URL": url})
+        assert script.listed == 1 and not script.asked
+    assert done.returncode == 0 and f"configured  {url}" in done.stdout
+    assert "  small-model\n  to ask: assistant --generator openai --model small-model\n" in done.stdout
+
+
+def test_a_run_is_judged_by_a_language_model(command: Command, debate_store: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run.jsonl"
+    done = command("eval", "alliance", "--limit", "4", "--store", debate_store, "--out", run)
+    assert run.exists(), done.stderr
+    with scripted_server(spoken("right")) as (url, _):
+        judged = command("eval", "judge", run, "--model", "small-model", environment={"ASSISTANT_BASE_URL": url})
+    assert "judged right" in judged.stdout and "The judge and key-fact recall say the same of" in judged.stdout, judged.stderr
+    header = json.loads((tmp_path / "run-judged.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert header["judge"]["model"] == "small-model" and "Write one word" in header["judge"]["prompt"]

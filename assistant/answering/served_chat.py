@@ -184,7 +184,8 @@ class ServedChat(ABC):
         if isinstance(error, sdk.APITimeoutError):
             return GeneratorError(f"{host} does not answer in time; is the server running? See: assistant models")
         if isinstance(error, sdk.APIConnectionError):
-            return GeneratorError(f"nothing answers at {host}; start the server, or choose another (see: assistant models).")
+            mend = "start the server" if self.place.is_local else "check the network and base_url"
+            return GeneratorError(f"nothing answers at {host}; {mend}, or choose another (see: assistant models).")
         return GeneratorError(f"{host} does not answer as a chat server does ({reason or type(error).__name__}); check base_url.")
 
     def broke_off(self, reason: str = "") -> BrokenStream:
