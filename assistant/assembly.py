@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -44,23 +45,23 @@ class Assistant:
 
     def __init__(self, settings: Settings, embedder: Embedder | None = None, reader_model: LazyReaderModel | None = None) -> None:
         """embedder, reader_model: ones that are being loaded already."""
-        self._settings = settings
+        self._settings = self._told_settings = settings
         self._embedder = embedder or embedder_for(settings.for_index())
         self._reader_model = reader_model or _lazy_reader_model(settings)
         self.store = LocalStore(settings.for_index().store)
         reranker, self._reader = _reading(settings, self._embedder, self.store, self._reader_model)
         self._retriever = Retriever(self.store, self._embedder, reranker, stages=settings.retrieval)
-        self._chat_model = open_chat_model(settings) if settings.asks_model else None
+        self._opened: ChatModel | None = None
         self.store.check(fingerprint=self._embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
 
     def warm(self, *, reading: bool = True) -> None:
         """reading: False when passages are only searched for, which may need no model."""
         if reading and self._reader_model:
             self._reader_model.preload()
-        if reading and self._chat_model:
+        if reading and (model := self._chat_model):
             # A model that cannot be loaded is told of with the first answer, which comes without it.
             with suppress(GeneratorError):
-                self._chat_model.prepare()
+                model.prepare()
         self.store.warm()
         if reading or self._settings.retrieval != "words":
             self._embedder.embed(["warm"])
@@ -104,28 +105,44 @@ class Assistant:
 
     @property
     def writes(self) -> str | None:
-        """The language model that writes the answers, and where words go; None where the sources' own words answer."""
-        return f"{self._chat_model.name} at {self._chat_model.place}" if self._chat_model else None
+        """The language model that writes the answers, and where words go; None where the sources' own words answer.
+
+        Raises SettingsError and GeneratorError.
+        """
+        model = self._chat_model
+        return f"{model.name} at {model.place}" if model else None
+
+    @property
+    def _chat_model(self) -> ChatModel | None:
+        """Opened when it is first needed: listing sources needs none."""
+        if self._opened is None and self._settings.asks_model:
+            self._opened = open_chat_model(self._settings)
+        return self._opened
 
     def write_with(self, *, generator: str, chat_model: str, base_url: str | None) -> None:
         """From the next conversation on, whatever the settings say. Raises SettingsError and GeneratorError, and changes nothing
         then.
         """
-        settings = self._settings.model_copy(update={"generator": generator})
+        told = self._told_settings
+        settings = told.model_copy(update={"generator": generator})
+        is_configured = base_url in (None, told.base_url) or base_url == configured_address(told)
         if settings.asks_model:
             settings = settings.model_copy(update={"chat_model": chat_model, "base_url": base_url})
-        model = open_chat_model(settings) if settings.asks_model else None
+        if not is_configured:
+            # What was told of another server's model.
+            settings = settings.model_copy(update={"window": None, "price_read": None, "price_written": None})
+        model = open_chat_model(settings, sends_key=is_configured) if settings.asks_model else None
         if model is not None:
             model.prepare()
-        if self._chat_model is not None:
-            self._chat_model.close()
-        self._settings, self._chat_model = settings, model
+        if self._opened is not None:
+            self._opened.close()
+        self._settings, self._opened = settings, model
 
     def servers(self) -> list[Server]:
         """Which language models are at hand; asks the servers of this machine and the configured one."""
         from assistant.servers import servers
 
-        return servers(self._settings)
+        return servers(self._told_settings)
 
     def _generator(self) -> Generator:
         if self._chat_model is None:
@@ -183,15 +200,18 @@ class Assistant:
 
     def close(self) -> None:
         self.store.close()
-        if self._chat_model is not None:
-            self._chat_model.close()
+        if self._opened is not None:
+            self._opened.close()
 
 
-def open_chat_model(settings: Settings) -> ChatModel:
-    """The language model that the settings choose. Nothing is sent yet.
+def open_chat_model(settings: Settings, *, sends_key: bool = True) -> ChatModel:
+    """The language model that the settings choose. Nothing is sent yet. sends_key: whether its server may have the key of the
+    environment.
 
     Raises SettingsError and GeneratorError.
     """
+    if not settings.asks_model:
+        raise SettingsError(f"generator = {settings.generator} asks no language model; take openai, anthropic or local.")
     name = settings.chat_model.strip()
     if not name:
         raise SettingsError(
@@ -206,7 +226,12 @@ def open_chat_model(settings: Settings) -> ChatModel:
     from assistant.answering.served_chat import AnthropicChat, OpenAIChat
 
     kind = AnthropicChat if settings.generator == "anthropic" else OpenAIChat
-    return kind(name, base_url=settings.base_url, window=settings.window, timeout=settings.timeout)
+    return kind(name, base_url=settings.base_url, window=settings.window, timeout=settings.timeout, sends_key=sends_key)
+
+
+def configured_address(settings: Settings) -> str | None:
+    """Of the server that settings and environment name."""
+    return settings.base_url or os.environ.get("OPENAI_BASE_URL")
 
 
 def _prices(settings: Settings) -> Prices | None:

@@ -118,15 +118,16 @@ def ask(
     * `assistant ask "Is the treaty an alliance?" --voice Lan`
     * `assistant ask "What do they disagree on?" --generator openai --model llama3.2`
     """
-    # One question needs no pool of threads for matrices; making it costs a sixth of the start.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    settings = _settings(context, corpus, store, generator=generator, chat_model=model)
+    if settings.generator != "local":
+        # One question needs no pool of threads for matrices; making it costs a sixth of the start.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     # One long turn after the other: threads that import in turns of milliseconds only get in each other's way.
     sys.setswitchinterval(0.05)
 
     from index.embedders import embedder_for
 
-    settings = _settings(context, corpus, store, generator=generator, chat_model=model)
     embedder = embedder_for(settings.for_index())
     # The models load while the rest of the program is imported.
     embedder.preload()
@@ -136,12 +137,11 @@ def ask(
     if reader_model:
         reader_model.preload()
 
-    from assistant.answering.answers import Finished
+    from assistant.answering.answers import Finished, Waiting
     from assistant.answering.contract import answer_as_json
     from assistant.answering.conversation import check_question
     from assistant.answering.printed import print_answer
-    from assistant.inert import inert
-    from assistant.opening import open_assistant, tell_drift
+    from assistant.opening import open_assistant, tell_drift, tell_writer
     from index.filters import Filter, check_date
 
     question = check_question(sys.stdin.read() if question == "-" else question)
@@ -151,12 +151,15 @@ def ask(
         tuple(source or ()), tuple(voice or ()), tuple(kind or ()), check_date(since, "--since"), check_date(until, "--until")
     )
     assistant.warm()
+    tell_writer(assistant)
     tell_drift(assistant)
-    if assistant.writes:
-        sys.stderr.write(f"{inert(f'answers by {assistant.writes}')}\n")
     assistant.check_filter(only)
     events = assistant.converse(turns, only=only).ask(question)
-    answer = next(event.answer for event in events if isinstance(event, Finished))
+    for event in events:
+        if isinstance(event, Waiting):
+            sys.stderr.write(f"the server asks to wait {event.seconds:.0f} seconds\n")
+        elif isinstance(event, Finished):
+            answer = event.answer
     if as_json:
         typer.echo(json.dumps(answer_as_json(answer), indent=2))
     else:
@@ -285,10 +288,14 @@ def doctor(
 def _settings(context: typer.Context, corpus: Path | None, store: Path | None, **given: str | None) -> Settings:
     """Options count before and after the command's name."""
     from assistant.settings import load_settings
+    from index.errors import SettingsError
 
     before: dict[str, Any] = context.obj or {}
     told = {"corpus": corpus, "store": store, **given}
-    return load_settings({**before, **{key: value for key, value in told.items() if value is not None}})
+    settings = load_settings({**before, **{key: value for key, value in told.items() if value is not None}})
+    if (given.get("chat_model") or before.get("chat_model")) and not settings.asks_model:
+        raise SettingsError("--model: the sources' own words answer, and ask no language model; add --generator openai.")
+    return settings
 
 
 register_maps(app, _settings)

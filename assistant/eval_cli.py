@@ -85,7 +85,7 @@ def run_suite(
     * `assistant eval alliance --out run.jsonl` can be stopped, and goes on with the same command
     * `assistant eval ~/scifact --retrieval --set retrieval=dense`
     """
-    from assistant.opening import open_assistant, tell_drift
+    from assistant.opening import open_assistant, tell_drift, tell_writer
     from evals.printed import print_summary, run_with_progress
     from evals.records import describe
     from evals.runner import SEED, chosen_cases, of_articles_kept_out
@@ -102,6 +102,8 @@ def run_suite(
     changes = [*given, *(changes or [])]
     settings, own_store = _settings(loaded, _changes(changes), store)
     assistant = open_assistant(settings, up_to_date=own_store)
+    if not retrieval:
+        tell_writer(assistant)
     if not own_store:
         tell_drift(assistant)
     seed = SEED if seed is None else seed
@@ -229,23 +231,26 @@ def judge_run(
     from assistant.assembly import open_chat_model
     from assistant.settings import load_settings
     from evals.judging import agreement, judge, judged_run
-    from evals.printed import print_agreement, print_summary
+    from evals.printed import done_of, print_agreement, print_summary
     from evals.records import Record, recording, write
     from evals.summaries import summarise
+    from index.errors import GeneratorError
 
     record = _record(run)
     chat = open_chat_model(load_settings({"generator": generator, "chat_model": model}))
     out = out or record.path.with_name(f"{record.path.stem}-judged.jsonl")
-    if out.exists():
-        raise SuiteError(f"{out} is there already; choose another --out, or delete it.")
     described = judged_run(record.run, chat)
+    results = list(done_of(out, described))
     typer.echo(f"judged by {chat.name} at {chat.place}", err=True)
-    results = []
     try:
-        with recording(out, described, done=()) as file:
-            for result in judge(record, chat):
+        with recording(out, described, done=results) as file:
+            known = {result.id for result in results}
+            for result in judge([each for each in record.results if each.id not in known], chat):
                 write(file, result)
                 results.append(result)
+    except GeneratorError as error:
+        kept = f"{len(results)} of {len(record.results)} are judged and kept; the same command goes on"
+        raise GeneratorError(f"{error} ({kept}.)") from error
     finally:
         chat.close()
     judged = Record(out, described, tuple(results))

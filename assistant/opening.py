@@ -39,6 +39,12 @@ def bring_up_to_date(settings: Settings, *, rebuild: bool = False, quiet: bool) 
     show_build(build_index(settings, rebuild=rebuild), quiet=quiet)
 
 
+def tell_writer(assistant: Assistant) -> None:
+    """On stderr: which language model writes, and where words go."""
+    if assistant.writes:
+        sys.stderr.write(f"{inert(f'answers by {assistant.writes}')}\n")
+
+
 def tell_drift(assistant: Assistant) -> None:
     """On stderr, so that results stay what they are."""
     for line in (*drift_lines(assistant.drift()), *([f"! {assistant.notice}"] if assistant.notice else [])):

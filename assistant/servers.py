@@ -53,7 +53,8 @@ def _is_same(one: str, other: str) -> bool:
 def _server(name: str, generator: str, base_url: str | None) -> Server:
     kind = AnthropicChat if generator == "anthropic" else OpenAIChat
     try:
-        chat = kind("", base_url=base_url, window=None, timeout=5)
+        # The key is for the server that was configured, and not for whoever listens where another usually does.
+        chat = kind("", base_url=base_url, window=None, timeout=5, sends_key=name == "configured")
     except GeneratorError as error:
         return Server(name, base_url or "", generator, (), str(error))
     try:

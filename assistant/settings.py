@@ -154,7 +154,11 @@ def load_settings(
         if value is not None and not str(value).strip():
             raise SettingsError(f"{place}: {key} is empty; give a folder or leave it out.")
     try:
-        return Settings(**{key: value for key, (value, _) in merged.items()})
+        settings = Settings(**{key: value for key, (value, _) in merged.items()})
+        if settings.followups == "model" and not settings.asks_model:
+            place = merged["followups"][1]
+            raise SettingsError(f"{place}: followups = model needs a language model; set generator and chat_model as well.")
+        return settings
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else "?"

@@ -12,11 +12,11 @@ from typing import NamedTuple
 from assistant.answering.chat_api import ChatModel, Message
 from assistant.answering.prompts import without_thoughts
 from assistant.inert import inert, one_line
-from evals.records import Record, Result, Run
+from evals.records import Result, Run
 
 JUDGED = "judged right"
 KEY_FACTS = "key-fact recall"
-_MOST_TOKENS = 400
+_MOST_TOKENS = 1_000
 _VERDICT = re.compile(r"\W*(right|wrong)\b", re.IGNORECASE)
 PROMPT = """\
 You are told a question, answers that are right, and an answer to be judged. Is what the judged answer says the same in substance
@@ -40,11 +40,11 @@ def judged_run(run: Run, model: ChatModel) -> Run:
     return replace(run, judge={"model": model.name, "place": model.place.host, "prompt": PROMPT}, measures=measures)
 
 
-def judge(record: Record, model: ChatModel) -> Iterator[Result]:
+def judge(results: Sequence[Result], model: ChatModel) -> Iterator[Result]:
     """Each result, with `judged right` (1 or 0) where gold has answers and the judge gave a verdict. A refusal of what can be
     answered is wrong without asking. Raises GeneratorError.
     """
-    for result in record.results:
+    for result in results:
         if not result.answerable or not result.answers or result.answer is None:
             yield result
         elif result.abstained:
@@ -79,4 +79,4 @@ def _verdict(result: Result, model: ChatModel) -> bool | None:
     asked = "\n".join((*(f"{line} {name}\n{words}" for name, words in parts), f"{line} end"))
     steps = model.stream((Message("system", PROMPT), Message("user", asked)), most_tokens=_MOST_TOKENS, stopped=Flag())
     match = _VERDICT.match(without_thoughts("".join(step for step in steps if isinstance(step, str))))
-    return match[1].lower() == "right" if match else None
+    return match[1].casefold() == "right" if match else None

@@ -47,7 +47,7 @@ def run_with_progress(
     when the file holds another run.
     """
     check_gold(suite, {row.id for row in assistant.store.documents()}, assistant.store.document)
-    done = () if fresh or not out.exists() or not out.stat().st_size else _done(out, described)
+    done = () if fresh else done_of(out, described)
     # What failed is asked again: the failure may have been the machine's, not the question's.
     done = tuple(result for result in done if result.error is None)
     known = {result.id for result in done}
@@ -84,7 +84,10 @@ def run_with_progress(
     return Record(out, described, tuple(sorted(results, key=lambda result: order[result.id])))
 
 
-def _done(out: Path, described: Run) -> tuple[Result, ...]:
+def done_of(out: Path, described: Run) -> tuple[Result, ...]:
+    """What the file holds of this run already. Raises SuiteError when it holds another."""
+    if not out.exists() or not out.stat().st_size:
+        return ()
     recorded = read_record(out)
     differing = differences(recorded.run, described)
     if differing:

@@ -19,6 +19,8 @@ class Script:
     replies: list[Reply]
     asked: list[dict[str, Any]] = field(default_factory=list)
     """The requests, as they came."""
+    headers: list[dict[str, str]] = field(default_factory=list)
+    """Of every request, lists of models included; names in lower case."""
     listed: int = 0
     """How often the list of models was asked for."""
     first_word_at: list[float] = field(default_factory=list)
@@ -60,9 +62,11 @@ def scripted_server(*replies: Reply) -> Iterator[tuple[str, Script]]:
 
         def do_GET(self) -> None:
             script.listed += 1
+            script.headers.append({name.lower(): value for name, value in self.headers.items()})
             self._json(200, {"object": "list", "data": [{"id": "small-model", "object": "model"}]})
 
         def do_POST(self) -> None:
+            script.headers.append({name.lower(): value for name, value in self.headers.items()})
             script.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             reply = script.next()
             if reply.status != 200:

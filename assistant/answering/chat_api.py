@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import queue
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -12,9 +13,9 @@ from typing import Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from assistant.answering.answers import Usage, Waiting
+from assistant.inert import one_line
 from index.errors import BrokenStream, GeneratorError
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # How often a person who waits is asked whether to go on waiting.
 _TICK = 0.05
 
@@ -24,11 +25,16 @@ class Message(NamedTuple):
     content: str
 
 
-class Cut(NamedTuple):
-    """The answer ends here because it reached its most tokens."""
+class Ended(NamedTuple):
+    """The model wrote no more. A stream without it was stopped."""
+
+    reason: str
+    """"whole", "length" where it reached its most tokens, or what else the server says."""
 
 
-Step = str | Usage | Waiting | Cut
+WHOLE, LENGTH = Ended("whole"), Ended("length")
+Step = str | Usage | Waiting | Ended
+"""Words may be empty: a sign of life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,8 @@ class ChatModel(Protocol):
     """Tokens that it reads and writes together."""
 
     def stream(self, messages: Sequence[Message], *, most_tokens: int, stopped: Flag) -> Iterator[Step]:
-        """Yields words as they come, what was counted, and how long the server asks to wait. Ends early, without a word, when
-        `stopped` is set.
+        """Yields words as they come, what was counted, how long the server asks to wait, and why it ended. Without the last it
+        was ended by `stopped`; nothing is sent where that is set already.
 
         Raises GeneratorError: ContextOverflow where the messages are too long, BrokenStream where the answer broke off.
         """
@@ -64,29 +70,43 @@ class ChatModel(Protocol):
 
 
 def place_of(address: str) -> Place:
-    """Raises GeneratorError for what is no address of a web server."""
-    parts = urlsplit(address)
+    """Raises GeneratorError for what is no address of a web server, or holds more than one: a key has no place in it."""
     try:
+        parts = urlsplit(address)
         host, port = parts.hostname, parts.port
     except ValueError:
-        host = port = None
-    if parts.scheme not in ("http", "https") or not host:
-        raise GeneratorError(f"{address} is no address of a server; base_url looks like http://localhost:11434/v1")
+        parts, host, port = None, None, None
+    if parts is None or parts.scheme not in ("http", "https") or not host:
+        raise GeneratorError(f"{one_line(address)} is no address of a server; base_url looks like http://localhost:11434/v1")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise GeneratorError(
+            f"base_url of {host} holds a name, a key or a query; give the address alone, and a key in the environment."
+        )
     shown = f"[{host}]" if ":" in host else host
-    return Place(shown if port is None else f"{shown}:{port}", host in LOOPBACK or host.startswith("127."))
+    return Place(shown if port is None else f"{shown}:{port}", _is_loopback(host))
 
 
-def in_background(steps: Callable[[], Generator[Step]], *, stopped: Flag, timeout: float, place: Place) -> Iterator[Step]:
-    """What `steps` yields, read by a thread of its own: stopping never waits for a server. timeout: seconds without a word.
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def in_background(steps: Callable[[Flag], Generator[Step]], *, stopped: Flag, timeout: float, place: Place) -> Iterator[Step]:
+    """What `steps` yields, read by a thread of its own: stopping never waits for a server. steps: its flag is set when nobody
+    listens any more. timeout: seconds without a sign of life.
 
     Raises what `steps` raises, and GeneratorError for a server that says nothing.
     """
+    if stopped.is_set():
+        return
     arrived: queue.SimpleQueue[Step | BaseException | None] = queue.SimpleQueue()
     left = Flag()
 
     def read() -> None:
         try:
-            with closing(steps()) as written:
+            with closing(steps(left)) as written:
                 for step in written:
                     if left.is_set():
                         return
@@ -117,7 +137,7 @@ def in_background(steps: Callable[[], Generator[Step]], *, stopped: Flag, timeou
                 raise step
             # A server that asks to wait is not silent.
             waited = -step.seconds if isinstance(step, Waiting) else 0.0
-            begun = begun or isinstance(step, str)
+            begun = begun or (isinstance(step, str) and bool(step))
             yield step
     finally:
         left.set()

@@ -38,7 +38,7 @@ _ADDS = 0.12
 _UNKNOWN = 8.0
 # "[2]", "[2, 5]", "[passage 2]", "[^2]", "【2†source】"; not the text of a link.
 _MARKERS = re.compile(
-    r"\s*(?:\[|【)\s*\^?(?:(?:passages?|sources?|p|nos?\.?)\s*)?(\d+(?:\s*(?:,|;|and|&|-|–|to)\s*(?:(?:passages?|p)\s*)?\d+)*)"
+    r"\s*(?:\[|【)\s*\^?(?:(?:passages?|sources?|p|nos?\.?)\s*)?(\d{1,9}(?:\s*(?:,|;|and|&|-|–|to)\s*(?:(?:passages?|p)\s*)?\d{1,9})*)"
     r"(?:†[^\]】]*)?\s*(?:\]|】)(?!\()",
     re.IGNORECASE,
 )
@@ -65,6 +65,7 @@ _ADVERBS = r"(?:\s+(?:also|further|then|thus|himself|herself|only|never|explicit
 _JOINS = re.compile(r"(?:[,;]\s+|\s+)(?:while|whereas|but|and|though|although|yet)\s+|;\s+", re.IGNORECASE)
 _JOIN_AT_END = re.compile(r"(?:[,;]\s+|\s+)(?:while|whereas|but|and|though|although|yet)\s*$|[;,]\s*$", re.IGNORECASE)
 _NEAR = 20
+_VERDICT = re.compile(r"\W*(?:yes|no|correct|true|false|indeed|right|wrong)\W*", re.IGNORECASE)
 # Of a claim; what has fewer announces, or greets.
 _LEAST_TERMS = 2
 _OPPOSITES = {
@@ -157,7 +158,9 @@ class Claims:
         """written: one sentence, with its markers."""
         text, cited, unknown = self._without_markers(written)
         terms = set(analyse(text))
-        if not text or (len(terms) < _LEAST_TERMS and not figures(text)) or text.endswith("?"):
+        if _VERDICT.fullmatch(text):
+            return Checked(text, (), "unverified", "a bare yes or no stands nowhere", unknown, is_moved=False)
+        if not text or (len(terms) < _LEAST_TERMS and not figures(text)) or (text.endswith("?") and not figures(text)):
             return Checked(text, (), "none", "", unknown, is_moved=False)
         # "Vu says …, while Lan says …": each by itself.
         carried = [self._placed(part, cited) for part in self._parts(text)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import MAX_PREC, Context, Decimal
 
 _UNITS = {
     word: value
@@ -31,7 +32,9 @@ _FIGURE = re.compile(
     rf"|\b(?P<worded>(?:{_WORDED})(?:(?:[\s-]+|\s+and\s+)(?:{_WORDED}))*)\b",
     re.IGNORECASE,
 )
-_SHORT = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
+_SCALE_ZEROS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "k": 3, "m": 6, "b": 9}
+# No digit of a number is ever rounded away.
+_EXACT = Context(prec=MAX_PREC)
 
 
 def figures(text: str) -> set[str]:
@@ -41,30 +44,32 @@ def figures(text: str) -> set[str]:
     found: set[str] = set()
     for match in _FIGURE.finditer(text):
         if match["digits"]:
-            value = _value(match["digits"])
             scale = (match["scale"] or match["short"] or "").lower()
-            value *= _SCALES.get(scale) or _SHORT.get(scale, 1)
+            value = _value(match["digits"]).scaleb(_SCALE_ZEROS.get(scale, 0), _EXACT)
             found.add(_plain(value) + ("s" if match["decade"] else ""))
         else:
             found |= {_plain(value) for value in _worded(match["worded"]) if value != 1}
     return found
 
 
-def _value(digits: str) -> float:
+def _value(digits: str) -> Decimal:
     whole = re.sub(r"[\s\u00a0\u202f\u2009]", "", digits)
     # A comma before exactly three digits parts thousands, any other the decimals.
     whole = re.sub(r",(?=\d{3}(?!\d))", "", whole)
-    return float(whole.replace(",", "."))
+    return Decimal(whole.replace(",", "."))
 
 
-def _plain(value: float) -> str:
-    return str(int(value)) if value == int(value) else f"{value:.6f}".rstrip("0")
+def _plain(value: Decimal) -> str:
+    """Without zeros that say nothing."""
+    whole, _, fraction = f"{value:f}".partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{whole.lstrip('0') or '0'}{'.' if fraction else ''}{fraction}"
 
 
-def _worded(words: str) -> list[float]:
+def _worded(words: str) -> list[Decimal]:
     """ "two hundred and five" -> 205; words that make no one number, "two three", each by itself."""
-    values: list[float] = []
-    total = current = 0.0
+    values: list[Decimal] = []
+    total = current = Decimal(0)
     last = ""
     for word in re.findall(r"[a-z]+", words.lower()):
         if word == "and":
@@ -72,15 +77,15 @@ def _worded(words: str) -> list[float]:
         if word in _SCALES or word in _MANY:
             scale = _SCALES.get(word) or _MANY[word]
             if scale == 100:
-                current = (current or 1) * 100
+                current = (current or Decimal(1)) * 100
             else:
-                total, current = total + (current or 1) * scale, 0.0
+                total, current = total + (current or Decimal(1)) * scale, Decimal(0)
         else:
             value = _SMALL.get(word, _ORDINALS.get(word, 0))
             goes_on = not last or last in _SCALES or (last in _TENS and 0 < value < 10)
             if not goes_on:
                 values.append(total + current)
-                total = current = 0.0
+                total = current = Decimal(0)
             current += value
         last = word
     return [*values, total + current]

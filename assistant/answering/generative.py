@@ -9,7 +9,7 @@ from itertools import pairwise
 from threading import Event as Flag
 
 from assistant.answering.answers import Citation, Delta, Draft, Sentence, Usage, Waiting, Withdrawn, total
-from assistant.answering.chat_api import ChatModel, Cut, Message
+from assistant.answering.chat_api import LENGTH, WHOLE, ChatModel, Ended, Message
 from assistant.answering.citations import cite, holds
 from assistant.answering.claims import Checked, Checker, Claims
 from assistant.answering.extractive import DO_NOT_SAY, Composed, compose
@@ -24,12 +24,16 @@ from index.sentences import sentence_spans
 
 # With a smaller share of its sentences carried by the sources, a written answer is not shown.
 _LEAST_CARRIED = 0.5
-_REWRITE_TOKENS = 200
+# Some models think before they write.
+_REWRITE_TOKENS = 800
+# Characters, on the average of an answer; the longest are some 5.
+_LONGEST_TOKEN = 12
 # A server that counts so much less than was sent has cut it off.
 _CUT_OFF = 0.5
-_MARKS_AFTER = re.compile(r"([.!?…。！？][\"”’»)]*)((?:\s*(?:\[|【)[^\]】\n]{1,40}(?:\]|】)(?!\())+)")
+_MARKS_AFTER = re.compile(r"([.!?…。！？][\"”’»)]*)((?:[^\S\n]*(?:\[|【)[^\]】\n]{1,40}(?:\]|】)(?!\())+)")
 # Of a list, a heading or a quotation, at the start of a line.
 _LIST_MARK = re.compile(r"[^\S\n]*(?:[-*•–]|\d{1,2}[.)]|#{1,6}|>)[^\S\n]+")
+_MARK = re.compile(r"(?:\[|【)[^\]】\n]{1,40}(?:\]|】)")
 _EMPHASIS = re.compile(r"(\*\*|__|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|`)")
 _THINKS = re.compile(r"^\s*<t?h?i?n?k?i?n?g?>?$", re.IGNORECASE)
 _CLOSED = re.compile(r"[.!?…。！？:][\"”’»)\]】]*\s*$")
@@ -95,20 +99,25 @@ class Generative:
             written, claims = yield from self._tried(packed, task)
         usage = written.usage
         failures = [(each.text, each.why_not) for each in written.claims if each.verdict == "unverified"]
+        more: list[str] = []
         if self._mends and failures and not written.ending and not task.stopped.is_set():
             yield Withdrawn(f"{len(failures)} of {len(written.claims)} sentences do not hold; it is written again")
             again = _Written()
-            yield from self._written(repair(packed, written.words, failures), claims, task, again)
+            try:
+                yield from self._written(repair(packed, written.words, failures), claims, task, again)
+            except GeneratorError as error:
+                more.append(f"It was not written again: {error}")
             usage = total(usage, again.usage)
-            if again.carried > written.carried:
+            if again.carried > written.carried and not again.ending:
                 written = again
             else:
                 yield Withdrawn("it was not mended; this is what was written first")
                 yield from _composed(written, task.documents).deltas()
-        notices = _notices(written, packed, self.model)
+        notices = (*_notices(written, packed, self.model), *more)
         if not written.words.strip():
             notice = written.ending or f"{self.model.place.host} sent an empty answer."
-            yield from _instead(plain, f"{notice} This is the answer without the language model.", usage)
+            told = [each for each in notices if each != written.ending]
+            yield from _instead(plain, f"{notice} This is the answer without the language model.", told, usage)
         elif written.refuses:
             yield Withdrawn("")
             yield replace(
@@ -118,7 +127,8 @@ class Generative:
             )
         elif written.carried < _LEAST_CARRIED and not task.stopped.is_set():
             yield Withdrawn("")
-            yield from _instead(plain, f"{_too_little(written, self.model.name)}; this is the answer without it.", usage)
+            told = [each for each in notices if each not in _of_sentences(written)]
+            yield from _instead(plain, f"{_too_little(written, self.model.name)}; this is the answer without it.", told, usage)
         else:
             composed = _composed(written, task.documents)
             # The reader's few words, where the model says them too.
@@ -126,6 +136,8 @@ class Generative:
             yield replace(composed, short=plain.short if held else "", notices=notices, usage=usage)
 
     def _pack(self, task: Task, window: int) -> Packed:
+        # To be mended, an answer is sent back, with what is wrong with it.
+        window -= 2 * self._most_tokens if self._mends else 0
         packed = pack(task.question, task.history, task.passages, task.documents, window=window, most_tokens=self._most_tokens)
         if not packed.numbered:
             raise GeneratorError(
@@ -144,27 +156,41 @@ class Generative:
     ) -> Iterator[Draft | Waiting | Withdrawn | Delta]:
         """Fills `written`."""
         citations = _Numbering(task.documents)
-        told, taken = "", 0
+        told, words, taken = "", "", 0
+        ended: Ended | None = None
         try:
             for step in self.model.stream(messages, most_tokens=self._most_tokens, stopped=task.stopped):
                 if isinstance(step, Usage):
                     written.usage = step
-                elif isinstance(step, Cut):
-                    written.ending = f"The answer reached its {self._most_tokens:,} tokens (setting answer_tokens) and ends here."
+                elif isinstance(step, Ended):
+                    ended = step
                 elif isinstance(step, Waiting):
                     yield step
-                else:
-                    told += step
+                elif step:
+                    before, told = words[:taken], told + step
                     words = _visible(told)
+                    if not words.startswith(before):
+                        # What was taken for the answer were thoughts: their end tells.
+                        yield Withdrawn("")
+                        written.checked.clear()
+                        citations, taken = _Numbering(task.documents), 0
                     for sentence, end in _complete(words, taken):
                         taken = end
                         yield citations.delta(_added(written, claims.check(sentence)))
                     yield Draft(inert(words[taken:]).strip())
+                    if len(told) > _LONGEST_TOKEN * self._most_tokens:
+                        # The server was asked to end it, and does not.
+                        ended = LENGTH
+                        break
         except BrokenStream as error:
             written.ending = f"The answer is not whole: {error}"
         words = _visible(told)
         written.words = words
-        if task.stopped.is_set():
+        if ended == LENGTH:
+            written.ending = f"The answer reached its {self._most_tokens:,} tokens (setting answer_tokens) and ends here."
+        elif ended is not None and ended != WHOLE:
+            written.ending = f"The answer is not whole: {self.model.place.host} ended it ({ended.reason})."
+        elif ended is None and task.stopped.is_set():
             written.ending = "Stopped; the answer is not whole." if words.strip() else "Stopped before the first word."
         for sentence, _ in _complete(f"{words[taken:]}\n", 0):
             checked = claims.check(sentence)
@@ -185,12 +211,15 @@ class ModelRewrite:
         """Raises GeneratorError where the model does not answer, or not with a question."""
         told, usage = "", None
         messages = rewriting(question, history, window=self._model.window)
+        ended: Ended | None = None
         for step in self._model.stream(messages, most_tokens=_REWRITE_TOKENS, stopped=stopped):
             if isinstance(step, Usage):
                 usage = step
+            elif isinstance(step, Ended):
+                ended = step
             elif isinstance(step, str):
                 told += step
-        standalone = rewritten(told, question)
+        standalone = rewritten(told, question) if ended == WHOLE else None
         if standalone is None:
             raise GeneratorError(f"{self._model.name} did not make the question stand alone.")
         return Wordings(standalone, tuple(dict.fromkeys((standalone, question))), (standalone, question), standalone), usage
@@ -231,9 +260,10 @@ def _composed(written: _Written, documents: Sequence[Document]) -> Composed:
     return Composed(sentences, tuple(numbering.citations), "", abstained=False, reason="")
 
 
-def _instead(plain: Composed, notice: str, usage: Usage | None = None) -> Iterator[Delta | Composed]:
+def _instead(plain: Composed, notice: str, notices: Sequence[str] = (), usage: Usage | None = None) -> Iterator[Delta | Composed]:
+    """notices: what else may be why."""
     yield from plain.deltas()
-    yield replace(plain, notices=(notice,), generator="extractive", usage=usage)
+    yield replace(plain, notices=(notice, *notices), generator="extractive", usage=usage)
 
 
 def _too_little(written: _Written, name: str) -> str:
@@ -256,9 +286,11 @@ def _notices(written: _Written, packed: Packed, model: ChatModel) -> tuple[str, 
     told = []
     if packed.left_out:
         told.append(
-            f"{packed.left_out} of {packed.left_out + len(packed.numbered)} passages did not fit into the {model.window:,} "
-            f"tokens that {model.name} reads (setting window)."
+            f"{packed.left_out} of {packed.left_out + len(packed.numbered)} passages did not fit into {packed.window:,} tokens; "
+            f"{model.name} is said to read {model.window:,} (setting window)."
         )
+    if packed.turns_left_out:
+        told.append(f"{_counted(packed.turns_left_out, 'earlier turn')} of the conversation did not fit.")
     if written.usage and 0 < written.usage.read < _CUT_OFF * counted(packed.messages) / 1.2:
         told.append(
             f"{model.place.host} read {written.usage.read:,} tokens, and was sent about {counted(packed.messages):,}: it seems "
@@ -266,6 +298,11 @@ def _notices(written: _Written, packed: Packed, model: ChatModel) -> tuple[str, 
         )
     if written.ending:
         told.append(written.ending)
+    return (*told, *_of_sentences(written))
+
+
+def _of_sentences(written: _Written) -> tuple[str, ...]:
+    told = []
     if unverified := sum(each.verdict == "unverified" for each in written.claims):
         of_all = f"{unverified} of {len(written.claims)} sentences"
         told.append(f"{of_all} {'was' if unverified == 1 else 'were'} not found in the sources, and {_is(unverified)} marked.")
@@ -316,5 +353,6 @@ def _after_list_mark(text: str, begin: int) -> int:
 
 
 def _plain(sentence: str) -> str:
-    """Without the marks of emphasis."""
-    return " ".join(_EMPHASIS.sub("", inert(sentence)).split())
+    """Without the marks of emphasis; empty where nothing is left but marks."""
+    told = " ".join(_EMPHASIS.sub("", inert(sentence)).split())
+    return told if any(map(str.isalpha, _MARK.sub("", told))) else ""

@@ -9,7 +9,8 @@ from threading import Lock, Thread
 from typing import Any
 
 from assistant.answering.answers import Usage
-from assistant.answering.chat_api import Cut, Message, Place, Step, in_background
+from assistant.answering.chat_api import LENGTH, WHOLE, Message, Place, Step, in_background
+from assistant.inert import one_line
 from index.errors import ContextOverflow, GeneratorError
 
 
@@ -37,7 +38,7 @@ class LocalChat:
 
     def stream(self, messages: Sequence[Message], *, most_tokens: int, stopped: Flag) -> Iterator[Step]:
         return in_background(
-            lambda: self._written(messages, most_tokens, stopped), stopped=stopped, timeout=self._timeout, place=self.place
+            lambda left: self._written(messages, most_tokens, left), stopped=stopped, timeout=self._timeout, place=self.place
         )
 
     def _load(self) -> tuple[Any, Any]:
@@ -49,10 +50,11 @@ class LocalChat:
             model = AutoModelForCausalLM.from_pretrained(
                 self._folder, local_files_only=True, trust_remote_code=False, use_safetensors=True
             )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise GeneratorError(f"the model in {self._folder} cannot be loaded: {str(error).splitlines()[0]}") from error
-        torch_model: Any = model
-        return tokenizer, torch_model.to(self._device).eval()
+            torch_model: Any = model
+            return tokenizer, torch_model.to(self._device).eval()
+        except Exception as error:
+            # Whatever is wrong with a folder of somebody's choice.
+            raise GeneratorError(f"the model in {self._folder} cannot be loaded: {_first_line(error)}") from error
 
     def prepare(self) -> None:
         with self._lock:
@@ -66,7 +68,7 @@ class LocalChat:
             self._loaded = self._load()
         return self._loaded
 
-    def _written(self, messages: Sequence[Message], most_tokens: int, stopped: Flag) -> Generator[Step]:
+    def _written(self, messages: Sequence[Message], most_tokens: int, left: Flag) -> Generator[Step]:
         with self._lock:
             tokenizer, model = self._model_and_tokenizer()
             import torch
@@ -74,13 +76,17 @@ class LocalChat:
 
             class Stopped(StoppingCriteria):
                 def __call__(self, ids: Any, scores: Any, **_: Any) -> Any:
-                    return torch.full((ids.shape[0],), stopped.is_set(), dtype=torch.bool, device=ids.device)
+                    return torch.full((ids.shape[0],), left.is_set(), dtype=torch.bool, device=ids.device)
 
             if not tokenizer.chat_template:
                 raise GeneratorError(f"the model in {self._folder} has no chat template: it was not made for conversation.")
-            inputs = tokenizer.apply_chat_template(
-                [each._asdict() for each in messages], add_generation_prompt=True, return_tensors="pt", return_dict=True
-            ).to(self._device)
+            plain = [{"role": each.role, "content": _without(tokenizer.all_special_tokens, each.content)} for each in messages]
+            try:
+                inputs = tokenizer.apply_chat_template(
+                    plain, add_generation_prompt=True, return_tensors="pt", return_dict=True
+                ).to(self._device)
+            except Exception as error:
+                raise GeneratorError(f"the chat template of {self.name} refuses the question: {_first_line(error)}") from error
             read = int(inputs["input_ids"].shape[1])
             longest = getattr(model.config, "max_position_embeddings", None)
             if longest and read + most_tokens > longest:
@@ -106,11 +112,21 @@ class LocalChat:
 
             writer = Thread(target=generate, daemon=True, name="local model")
             writer.start()
-            yield from (words for words in streamer if words)
+            yield from streamer
             writer.join()
             if isinstance(outcome[0], Exception):
-                raise GeneratorError(f"the model in {self._folder} failed: {outcome[0]}") from outcome[0]
+                raise GeneratorError(f"the model in {self._folder} failed: {_first_line(outcome[0])}") from outcome[0]
             written = int(outcome[0].shape[1]) - read
             yield Usage(read, written)
-            if written >= most_tokens:
-                yield Cut()
+            yield LENGTH if written >= most_tokens else WHOLE
+
+
+def _first_line(error: Exception) -> str:
+    return one_line((str(error).splitlines() or [""])[0]) or type(error).__name__
+
+
+def _without(tokens: Sequence[str], text: str) -> str:
+    """The text with the model's control tokens broken in two: in a source they are only letters."""
+    for token in tokens:
+        text = text.replace(token, f"{token[:1]} {token[1:]}")
+    return text

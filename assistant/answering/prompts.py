@@ -28,6 +28,10 @@ _MOST_REWRITE_SENTENCES = 2
 # "[3]" in a source is no number of ours.
 _BRACKETED = re.compile(r"[\[【](\s*\^?\d[\d,;\s–-]*)[\]】]")
 
+# What begins a token that only templates may write.
+_CONTROL_TOKEN = re.compile(r"<(?=[|｜/!<a-zA-Z])|\[(?=/?[A-Z_]{3,}\])")
+_AS_LETTERS = {"<": "‹", "[": "("}
+
 _RULES = """\
 You answer questions from numbered passages, and from nothing else.
 
@@ -63,6 +67,9 @@ class Packed(NamedTuple):
     left_out: int
     """Passages that did not fit."""
     turns_left_out: int
+    """Earlier turns that did not."""
+    window: int
+    """What it was packed into."""
 
 
 def counted(messages: Sequence[Message]) -> int:
@@ -86,7 +93,7 @@ def pack(
     """
     fence = _fence(question, [each.chunk.text for each in passages])
     rules = Message("system", _RULES.format(do_not_say=DO_NOT_SAY, sentences=sentences, fence=fence))
-    asked = f"\n\nQuestion: {one_line(question)}"
+    asked = f"\n\nQuestion: {one_line(quoted(question))}"
     room = window - most_tokens - counted([rules, Message("user", asked)])
     turns, turns_left_out = _compacted(history, int(room * _HISTORY_SHARE))
     room -= counted(turns)
@@ -100,7 +107,7 @@ def pack(
             told.append(words)
             numbered.append(position)
     messages = (rules, *turns, Message("user", "\n".join(told) + asked))
-    return Packed(messages, tuple(numbered), counted(messages), len(passages) - len(numbered), turns_left_out)
+    return Packed(messages, tuple(numbered), counted(messages), len(passages) - len(numbered), turns_left_out, window)
 
 
 def repair(packed: Packed, answer: str, failures: Sequence[tuple[str, str]]) -> tuple[Message, ...]:
@@ -113,7 +120,7 @@ def rewriting(question: str, history: Sequence[Turn], *, window: int) -> tuple[M
     """Asks for the question as it stands alone."""
     turns, _ = _compacted(history, window // 2)
     told = "\n".join(f"{'Question' if turn.role == 'user' else 'Answer'}: {turn.content}" for turn in turns)
-    return (Message("system", _REWRITE), Message("user", f"{told}\nQuestion to rewrite: {one_line(question)}"))
+    return (Message("system", _REWRITE), Message("user", f"{told}\nQuestion to rewrite: {one_line(quoted(question))}"))
 
 
 def rewritten(words: str, question: str) -> str | None:
@@ -132,8 +139,18 @@ def rewritten(words: str, question: str) -> str | None:
 
 
 def without_thoughts(words: str) -> str:
-    """Without what some models think aloud before they answer; what is still being thought is left out too."""
-    return re.sub(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", "", words, flags=re.DOTALL | re.IGNORECASE).lstrip()
+    """Without what some models think aloud before they answer; what is still being thought is left out too. With some of them the
+    server writes the beginning, and only the end comes.
+    """
+    told = re.sub(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", "", words, flags=re.DOTALL | re.IGNORECASE)
+    return re.sub(r"\A.*?</think(?:ing)?>", "", told, flags=re.DOTALL | re.IGNORECASE).lstrip()
+
+
+def quoted(text: str) -> str:
+    """Text of a source or a person for a prompt: no control characters, no control tokens of any model ("<|im_end|>", "</s>",
+    "[INST]"), no numbers in square brackets that look like ours.
+    """
+    return _BRACKETED.sub(r"(\1)", _CONTROL_TOKEN.sub(lambda match: _AS_LETTERS[match[0]], inert(text)))
 
 
 def _fence(question: str, texts: Sequence[str]) -> str:
@@ -145,16 +162,17 @@ def _fence(question: str, texts: Sequence[str]) -> str:
 def _numbered(number: int, passage: Passage, document: Document, fence: str) -> str:
     chunk = passage.chunk
     place = document.locator_at(chunk.start).label
-    words = _BRACKETED.sub(r"(\1)", inert(chunk.text)).strip()
+    words = quoted(chunk.text).strip()
     parts = (f"passage {number}", f"{document.cite_as}, {place}", f"speaker: {chunk.voice}")
-    return f"{fence} {' | '.join(one_line(part).replace('|', '/') for part in parts)}\n{words}\n{fence} end of passage {number}"
+    head = " | ".join(one_line(quoted(part)).replace("|", "/") for part in parts)
+    return f"{fence} {head}\n{words}\n{fence} end of passage {number}"
 
 
 def _compacted(history: Sequence[Turn], budget: int) -> tuple[list[Message], int]:
     """The last turns that fit, long ones shortened; and how many are left out."""
     kept: list[Message] = []
     for turn in reversed(history[-_MOST_TURNS:]):
-        words = one_line(turn.content)
+        words = one_line(quoted(turn.content))
         message = Message(turn.role, words if len(words) <= _LONGEST_TURN else f"{words[:_LONGEST_TURN]} …")
         if counted([message, *kept]) > budget:
             break

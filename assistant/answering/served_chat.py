@@ -15,7 +15,7 @@ from threading import Event as Flag
 from typing import Any, ClassVar
 
 from assistant.answering.answers import Usage, Waiting
-from assistant.answering.chat_api import Cut, Message, Place, Step, in_background, place_of
+from assistant.answering.chat_api import LENGTH, WHOLE, Ended, Message, Place, Step, in_background, place_of
 from assistant.inert import one_line, shortened
 from index.errors import AssistantError, BrokenStream, ContextOverflow, GeneratorError
 
@@ -33,6 +33,12 @@ _TRIES = 3
 _LONGEST_WAIT = 60.0
 _WAIT_WITHOUT_WORD = 2.0
 _LONGEST_REASON = 200
+_HEADERS = frozenset(
+    "host accept accept-encoding connection content-length content-type transfer-encoding user-agent anthropic-version".split()
+)
+_KEY_HEADERS = frozenset({"authorization", "x-api-key", "openai-organization", "openai-project"})
+# Of HTTP: these may complain of the length of what was sent, as may an error within a stream.
+_TOO_LONG = (None, 400, 413, 422)
 _OVERFLOWS = (
     "context_length", "context length", "context window", "context size", "maximum context", "too many tokens", "too long"
 )  # fmt: skip
@@ -57,16 +63,16 @@ class ServedChat(ABC):
     _ADDRESS_VARIABLE: ClassVar[str]
     _KEY_VARIABLE: ClassVar[str]
 
-    def __init__(self, model: str, *, base_url: str | None, window: int | None, timeout: float) -> None:
+    def __init__(self, model: str, *, base_url: str | None, window: int | None, timeout: float, sends_key: bool = True) -> None:
         """base_url: None for the one that the environment names, else the hosted one. window: None for what is known of the
-        model. timeout: seconds without a word.
+        model. timeout: seconds without a sign of life. sends_key: whether that address may have the key of the environment.
         """
         self.name = model
         self.address = base_url or os.environ.get(self._ADDRESS_VARIABLE) or self._HOSTED
         self.place: Place = place_of(self.address)
         self.window = window or (_DESK_WINDOW if self.place.is_local else _known_window(model))
         self._timeout = timeout
-        self._key = os.environ.get(self._KEY_VARIABLE) or _NO_KEY
+        self._key = (os.environ.get(self._KEY_VARIABLE) if sends_key else None) or _NO_KEY
         self._client: Any = None
         if self._is_hosted and self._key == _NO_KEY:
             raise GeneratorError(
@@ -82,7 +88,7 @@ class ServedChat(ABC):
         # The library takes a second to load, which is no silence of the server.
         self.prepare()
         return in_background(
-            lambda: self._tried(messages, most_tokens, stopped), stopped=stopped, timeout=self._timeout, place=self.place
+            lambda left: self._tried(messages, most_tokens, left), stopped=stopped, timeout=self._timeout, place=self.place
         )
 
     def models(self) -> list[str]:
@@ -126,17 +132,25 @@ class ServedChat(ABC):
             self._sdk()
             import httpx2
 
-            # Words go to the host that the person was shown, and to no other: neither by way of a proxy nor further on.
+            # Words go to the host that the person was shown, and to no other: not further on, nor readable by way of a proxy;
+            # and nothing but them: the libraries add headers of their own, and of other variables of the environment.
             self._client = self._client_for(
                 httpx2.Client(
-                    timeout=httpx2.Timeout(self._timeout, connect=_CONNECT_SECONDS),
+                    # Silence is told of where it is waited for.
+                    timeout=httpx2.Timeout(self._timeout + _CONNECT_SECONDS, connect=_CONNECT_SECONDS),
                     follow_redirects=False,
-                    trust_env=not self.place.is_local,
+                    trust_env=self.address.startswith("https:") and not self.place.is_local,
+                    event_hooks={"request": [self._strip]},
                 )
             )
         return self._client if timeout is None else self._client.with_options(timeout=timeout)
 
-    def _tried(self, messages: Sequence[Message], most_tokens: int, stopped: Flag) -> Generator[Step]:
+    def _strip(self, request: Any) -> None:
+        kept = _HEADERS if self._key == _NO_KEY else _HEADERS | _KEY_HEADERS
+        for name in [name for name in request.headers if name.lower() not in kept]:
+            del request.headers[name]
+
+    def _tried(self, messages: Sequence[Message], most_tokens: int, left: Flag) -> Generator[Step]:
         """Waits and tries again where the server asks for it, or stumbles, before its first word."""
         for attempt in range(1, _TRIES + 1):
             begun = False
@@ -157,7 +171,7 @@ class ServedChat(ABC):
                     raise self._told(error, wait=wait, begun=begun) from error
             wait = _WAIT_WITHOUT_WORD if wait is None else wait
             yield Waiting(wait)
-            if stopped.wait(wait):
+            if left.wait(wait):
                 return
 
     def _told(self, error: Exception, *, wait: float | None = None, begun: bool = False) -> GeneratorError:
@@ -167,7 +181,7 @@ class ServedChat(ABC):
         reason = shortened(one_line(_reason(error)), _LONGEST_REASON)
         if begun:
             return self.broke_off(reason)
-        if _overflows(reason):
+        if getattr(error, "status_code", None) in _TOO_LONG and _overflows(reason):
             return ContextOverflow(f"the passages are longer than {model} reads.")
         if isinstance(error, sdk.AuthenticationError | sdk.PermissionDeniedError):
             return GeneratorError(f"{host} does not take the key; check {self._KEY_VARIABLE}.")
@@ -218,20 +232,19 @@ class OpenAIChat(ServedChat):
             stream_options={"include_usage": True},
             **options,
         )
-        begun = ended = False
+        begun, ended = False, ""
         with response:
             for chunk in response:
                 if chunk.usage is not None:
                     yield Usage(chunk.usage.prompt_tokens or 0, chunk.usage.completion_tokens or 0)
                 for choice in (chunk.choices or [])[:1]:
-                    if choice.delta.content:
-                        begun = True
-                        yield str(choice.delta.content)
-                    ended = ended or bool(choice.finish_reason)
-                    if choice.finish_reason == "length":
-                        yield Cut()
+                    words = str(choice.delta.content or "")
+                    begun = begun or bool(words)
+                    yield words
+                    ended = ended or str(choice.finish_reason or "")
         if begun and not ended:
             raise self.broke_off()
+        yield _ended(ended)
 
 
 class AnthropicChat(ServedChat):
@@ -257,21 +270,27 @@ class AnthropicChat(ServedChat):
             stream=True,
         )
         read = 0
-        begun = ended = False
+        begun, ended = False, ""
         with response:
             for event in response:
                 if event.type == "message_start":
                     read = event.message.usage.input_tokens
-                elif event.type == "content_block_delta" and event.delta.type == "text_delta" and event.delta.text:
-                    begun = True
-                    yield str(event.delta.text)
+                elif event.type == "content_block_delta":
+                    words = str(event.delta.text) if event.delta.type == "text_delta" else ""
+                    begun = begun or bool(words)
+                    yield words
                 elif event.type == "message_delta":
-                    ended = ended or bool(event.delta.stop_reason)
+                    ended = ended or str(event.delta.stop_reason or "")
                     yield Usage(read, event.usage.output_tokens)
-                    if event.delta.stop_reason == "max_tokens":
-                        yield Cut()
         if begun and not ended:
             raise self.broke_off()
+        yield _ended(ended)
+
+
+def _ended(told: str) -> Ended:
+    if told in ("", "stop", "end_turn", "stop_sequence"):
+        return WHOLE
+    return LENGTH if told in ("length", "max_tokens") else Ended(one_line(told))
 
 
 def _known_window(model: str) -> int:

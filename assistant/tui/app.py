@@ -77,6 +77,7 @@ class ChatApp(App[None]):
         self._asked = 0
         self._answering: int | None = None
         self._stopped = Flag()
+        self._is_changing = False
         self._waiting_questions: deque[tuple[int, str]] = deque()
         self._quitting = Flag()
         self._failure: str | None = None
@@ -251,7 +252,7 @@ class ChatApp(App[None]):
 
     def _next(self) -> None:
         """Begins the next question if nothing is being answered and there is something to answer with."""
-        if self._answering is not None or not self._waiting_questions:
+        if self._answering is not None or self._is_changing or not self._waiting_questions:
             return
         if self._conversation is not None:
             # Set here and not in the worker: whatever comes next must find it set.
@@ -391,18 +392,29 @@ class ChatApp(App[None]):
             self.push_screen(ModelsScreen(now, self._assistant.servers), self._write_with)
 
     def _write_with(self, writer: Writer | None) -> None:
-        if writer is not None and self._assistant is not None:
-            self._change_writer(writer)
+        if writer is not None and self._assistant is not None and self._answering is None:
+            # What is asked meanwhile waits for the new one.
+            self._is_changing = True
+            self._tell("changing who writes the answers")
+            self._change_writer(writer, self._assistant)
 
-    @work(thread=True, exclusive=True, group="state")
-    def _change_writer(self, writer: Writer) -> None:
-        with self._troubles_shown():
-            assistant, conversation = self._assistant, self._conversation
-            if assistant is None or conversation is None:
-                return
+    @work(thread=True, exclusive=True, group="load")
+    def _change_writer(self, writer: Writer, assistant: Assistant) -> None:
+        try:
             assistant.write_with(**writer._asdict())
-            self._conversation = assistant.converse(conversation.turns)
+        except Exception as error:  # noqa: BLE001 - shown to the person; what wrote before goes on
+            told = str(error) if isinstance(error, AssistantError) else f"a fault of the program: {type(error).__name__}: {error}"
+            self.call_from_thread(self.notify, one_line(told), severity="error", timeout=30, markup=False)
+        self.call_from_thread(self._go_on)
+        with self._troubles_shown():
             self._tell_ready()
+
+    def _go_on(self) -> None:
+        """With whoever writes now, and the turns of now: a new conversation may have been begun meanwhile."""
+        self._is_changing = False
+        if self._assistant is not None and self._conversation is not None:
+            self._conversation = self._assistant.converse(self._conversation.turns)
+        self._next()
 
     def action_help(self) -> None:
         if isinstance(self.screen, HelpScreen):

@@ -19,6 +19,7 @@ from assistant.servers import Server
 from index.errors import AssistantError
 
 _LOOK = "look"
+_ESC = "Esc changes nothing. What was said so far goes along with the next question; Ctrl+N begins anew."
 _NOTHING_FOUND = (
     "No server of language models answers on this machine, and none is configured; docs/models.md shows how to start one."
 )
@@ -52,7 +53,7 @@ class ModelsScreen(ModalScreen[Writer | None]):
                 Option(Content("The sources' own words; no language model"), id="0"),
                 Option(Content("Look for language models, on this machine and at the configured address"), id=_LOOK),
             )
-            yield Static("Esc changes nothing.", markup=False, classes="note")
+            yield Static(_ESC, markup=False, classes="note")
 
     def on_mount(self) -> None:
         self.query_one(OptionList).focus()
@@ -70,8 +71,9 @@ class ModelsScreen(ModalScreen[Writer | None]):
     def _look(self) -> None:
         try:
             found = self._servers()
-        except AssistantError as error:
-            self.app.call_from_thread(self._note, str(error))
+        except Exception as error:  # noqa: BLE001 - shown to the person; it must not end the chat
+            told = str(error) if isinstance(error, AssistantError) else f"a fault of the program: {type(error).__name__}: {error}"
+            self.app.call_from_thread(self._note, told)
             return
         self.app.call_from_thread(self._show, found)
 
@@ -92,7 +94,7 @@ class ModelsScreen(ModalScreen[Writer | None]):
                 options.add_option(Option(Content(words), id=str(len(self._choices) - 1)))
         options.add_option(Option(Content("Look again"), id=_LOOK))
         options.highlighted = min(1, len(self._choices) - 1)
-        self._note(" ".join(troubles) or ("Esc changes nothing." if len(self._choices) > 1 else _NOTHING_FOUND))
+        self._note(" ".join(troubles) or (_ESC if len(self._choices) > 1 else _NOTHING_FOUND))
 
     def _note(self, words: str) -> None:
         if self.is_attached:

@@ -102,8 +102,10 @@ class Turn(Widget):
         self.post_message(ShowPlaces(self.places, _title(answer)))
 
     async def fail(self, sentence: str) -> None:
+        self.draft("")
         pending = self.query_one(".pending", Static)
         pending.update(Content(f"✗ {inert(sentence)}"))
+        pending.display = True
         pending.set_classes("failed")
 
     async def _append(self, markdown: str) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from assistant.answering.served_chat import OpenAIChat
 from evals.judging import JUDGED, PROMPT, agreement, judge, judged_run
-from evals.records import Record, Result, Run
+from evals.records import Result, Run
 from tests.scripted_server import scripted_server, spoken
 
 RUN = Run(
@@ -37,7 +36,7 @@ RESULTS = (
 def test_each_answer_gets_a_verdict_and_a_refusal_is_wrong_without_asking() -> None:
     with scripted_server(spoken("Right."), spoken("<think>right?</think>\nwrong"), spoken("It depends.")) as (url, script):
         chat = OpenAIChat("small-model", base_url=url, window=None, timeout=20)
-        judged = list(judge(Record(Path("run.jsonl"), RUN, RESULTS), chat))
+        judged = list(judge(RESULTS, chat))
         chat.close()
     assert [each.scores.get(JUDGED) for each in judged] == [1.0, 0.0, None, 0.0, None]
     assert len(script.asked) == 3
