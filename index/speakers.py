@@ -21,7 +21,7 @@ _PARTICLES = frozenset("de di da del van von der den bin ibn al el la le du dos"
 _WORD = re.compile(r"[^\W_](?:[\w-]|['’](?!s\b)(?=\w))*")
 
 
-def _forms(verbs: str) -> set[str]:
+def forms(verbs: str) -> set[str]:
     """With their regular forms: "argue" -> argue, argues, argued."""
     found = set()
     for verb in verbs.split():
@@ -32,15 +32,15 @@ def _forms(verbs: str) -> set[str]:
     return found
 
 
-_REPORTING = _forms(
+REPORTING = forms(
     "argue claim believe maintain contend insist assert state note observe remark conclude suggest reply answer respond object "
     "counter concede explain report mention warn predict deny doubt declare testify recall complain stress emphasise emphasize"
 ) | set("say says said think thinks thought write writes wrote hold holds held point points pointed".split())
 # These ask a person for an opinion where that person's name stands between: "did Vu see", "does Lan use".
 OPINING = (
-    _REPORTING
-    | _forms("define describe call treat use view want ask propose grant admit rebut accept reject agree disagree comment react")
-    | _forms("recommend plan promise discuss express consider criticise criticize raise add concern regard rate")
+    REPORTING
+    | forms("define describe call treat use view want ask propose grant admit rebut accept reject agree disagree comment react")
+    | forms("recommend plan promise discuss express consider criticise criticize raise add concern regard rate")
     | set("see saw mean means meant tell tells told feel feels felt put puts understand understood admitted rebutted".split())
 )
 SPOKEN = (
@@ -51,7 +51,7 @@ SPOKEN = (
 _CLAUSE = r"(?=that\b|whether\b|how\b|why\b|[\"“‘'])"
 _PLAINLY = "say|says|said|argue|argues|argued|claim|claims|claimed|believe|believes|believed|think|thinks|thought"
 _WHO_SAYS = re.compile(
-    rf"^\W*who(?:\s+(?:else|also|first))?(?:\s+(?:has|have|had))?\s+(?:(?:{'|'.join(_REPORTING)})\s+{_CLAUSE}|(?:{_PLAINLY})\s+(?=\w))"
+    rf"^\W*who(?:\s+(?:else|also|first))?(?:\s+(?:has|have|had))?\s+(?:(?:{'|'.join(REPORTING)})\s+{_CLAUSE}|(?:{_PLAINLY})\s+(?=\w))"
     r"(?:that\s+)?",
     re.IGNORECASE,
 )

@@ -15,13 +15,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from assistant.answering.crediting import CREDITING, credited_at, name_pattern
 from assistant.answering.figures import figures
+from assistant.answering.polarity import is_turned_round
 from assistant.reader.readings import Evidence, Reading
 from assistant.retrieval.passages import Passage
 from index.documents import Document, Voice
 from index.embedders import Embedder
 from index.lexical import analyse
-from index.speakers import OPINING, SPOKEN, family_name, folded
+from index.speakers import family_name, folded, goes_by_family_name, plain_name
 from index.store import ChunkStore
 
 # How much of a claim's words, weighed by how rare they are, its quotes must hold, and how near the nearest of them must be.
@@ -29,9 +31,13 @@ _COVERAGE = 0.5
 _COSINE = 0.5
 # One of them must hold so much by itself: words gathered from here and there say nothing together.
 _COVERAGE_OF_ONE = 0.35
+# Where one of them holds nearly all of it, they may be less near.
+_MOST, _COSINE_OF_MOST = 0.7, 0.35
 # Words elsewhere that hold so much more of a claim are the ones it rests on.
 _CLEARLY_MORE = 0.2
 _MOST_QUOTES = 3
+# Of a credited claim another's words may hold so much more.
+_ANOTHERS = 0.15
 # A further quote must hold so much more of the claim.
 _ADDS = 0.12
 # A word that the corpus does not know is as rare as one can be.
@@ -44,12 +50,6 @@ _MARKERS = re.compile(
 )
 _RANGE = re.compile(r"(\d+)\s*(?:-|–|to)\s*(\d+)")
 _LONGEST_RANGE = 20
-_NEGATION = re.compile(
-    r"\b(?:no|not|never|none|nobody|nothing|neither|nor|cannot|without|\w+n['’]t|den(?:y|ies|ied)|reject(?:s|ed)?|refus(?:e|es|ed)|"
-    r"lacks?|lacked|fail(?:s|ed)? to|doubt(?:s|ed)?|disagree[sd]?|disput(?:e|es|ed))\b",
-    re.IGNORECASE,
-)
-_CLAUSES = re.compile(r"[,;:()]|\b(?:because|but|although|though|while|whereas|since|and yet)\b|\s[–—]\s")
 _NAME = re.compile(r"(?<![\w'’])[A-ZÀ-ÖØ-Þ][\w-]*(?:\.[A-Z]\.?)*")
 _DEMONYM = ("", "s", "n", "an", "ese", "ian", "ish", "i", "ean", "er", "is", "ns", "ans", "ians", "tian", "tians")
 _OPENERS = frozenset(
@@ -57,27 +57,32 @@ _OPENERS = frozenset(
     "from of to as and but or yet so if when while where although though because since after before under over with without "
     "however moreover furthermore additionally also thus hence therefore overall instead finally first second third such there "
     "here according what which who whose how why not no nor neither only even still then later earlier today i we you our your "
-    "meanwhile conversely similarly likewise indeed specifically notably unlike like despite during between among beyond "
+    "meanwhile besides conversely similarly likewise indeed specifically notably unlike like despite during between among beyond "
     "consequently nevertheless nonetheless rather either any other another several few more less".split()
 )
-_ADVERBS = r"(?:\s+(?:also|further|then|thus|himself|herself|only|never|explicitly|\w+ly))*"
+# One name that opens a sentence; _names sees the others.
+_OPENING = re.compile(r"\W*([A-Z][^\W_]+)(?=(?:['’]s)?\W+[a-z])")
+_NO_NAME = re.compile(r"(?:ly|ing|ed)$")
+_WORDED_NUMBERS = (
+    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy "
+    "eighty ninety hundred thousand million billion trillion dozen"
+).split()
+# "The two", of whom the words speak by name; not "the two protocols".
+_BOTH = re.compile(
+    r"\b(?:the|these|those) two\b(?=\s+(?:countries|states|nations|governments|sides|parties|powers|authors|scholars|writers|"
+    r"men|women|people|leaders|allies|capitals)\b|\s+of them\b|(?!\s+(?:\w+\s+)?\w+s\b))",
+    re.IGNORECASE,
+)
 # Where a second speaker may take over, so many characters before that one is named.
 _JOINS = re.compile(r"(?:[,;]\s+|\s+)(?:while|whereas|but|and|though|although|yet)\s+|;\s+", re.IGNORECASE)
 _JOIN_AT_END = re.compile(r"(?:[,;]\s+|\s+)(?:while|whereas|but|and|though|although|yet)\s*$|[;,]\s*$", re.IGNORECASE)
+_JOINED = re.compile(r";|,?\s+\b(?:while|whereas|but|although|though|and)\b\s+", re.IGNORECASE)
+_CONCEDES = re.compile(r"((?:while|whereas|although|though)\b.*?),\s+(.*)", re.IGNORECASE | re.DOTALL)
+_PAIR = re.compile(r"\b([A-Z][\w-]+) (?:and|or|vs\.?|versus) ([A-Z][\w-]+)")
 _NEAR = 20
 _VERDICT = re.compile(r"\W*(?:yes|no|correct|true|false|indeed|right|wrong)\W*", re.IGNORECASE)
 # Of a claim; what has fewer announces, or greets.
 _LEAST_TERMS = 2
-_OPPOSITES = {
-    frozenset(pair.split())
-    for pair in (
-        "more less, more fewer, higher lower, most least, increased decreased, rose fell, before after, earlier later, "
-        "first last, won lost, north south, east west, agree disagree, agrees disagrees, accepts rejects, supports opposes, "
-        "formal informal, always never, began ended, large small, larger smaller, great small, stronger weaker, alike different, "
-        "similar different, same different, ally enemy, allies enemies, possible impossible, likely unlikely, joined left, "
-        "confirmed denied, offensive defensive, democratic authoritarian, upper lower, longer shorter, major minor, true false"
-    ).split(",")
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ class _Credited(NamedTuple):
     """Where in the text the words are given to that person."""
     names: frozenset[str]
     """All that the person speaks under."""
+    beside: tuple[frozenset[str], ...] = ()
+    """Of each who says it together with that person ("Vu and Lan agree"): all that he speaks under."""
 
 
 class Checker:
@@ -146,6 +153,8 @@ class Claims:
         self._vectors = embedder.embed([each.text for each in evidence]) if evidence else np.zeros((0, 1), np.float32)
         self._terms = [set(analyse(each.text)) for each in evidence]
         self._figures = [figures(each.text) for each in evidence]
+        self._small = {word for each in evidence for word in re.findall(r"\b[a-z]\w+", each.text)} | _OPENERS
+        self._titles = {number: documents[number].title for number in numbered}
         self._places = {
             number: " ".join(
                 (documents[number].title, documents[number].cite_as, *documents[number].authors, *passages[number].chunk.headings)
@@ -153,6 +162,13 @@ class Claims:
             for number in numbered
         }
         self._speakers = store.speakers()
+        # What no person says may itself tell who says what: "Vu accepts that …; Lan says that …".
+        self._tells: list[list[tuple[frozenset[str], set[str]]]] = [
+            []
+            if goes_by_family_name(plain_name(each.voice.speaker))
+            else [(first.names, set(analyse(part))) for part in self._parts(each.text) for first in self._credited(part)[:1]]
+            for each in evidence
+        ]
 
     def check(self, written: str) -> Checked:
         """written: one sentence, with its markers."""
@@ -162,6 +178,10 @@ class Claims:
             return Checked(text, (), "unverified", "a bare yes or no stands nowhere", unknown, is_moved=False)
         if not text or (len(terms) < _LEAST_TERMS and not figures(text)) or (text.endswith("?") and not figures(text)):
             return Checked(text, (), "none", "", unknown, is_moved=False)
+        word_for_word = next((each for each in self._evidence if " ".join(each.text.split()) == text), None)
+        if word_for_word is not None:
+            moved = bool(cited) and word_for_word.passage not in cited
+            return Checked(text, (word_for_word,), "verified", "", unknown, is_moved=moved)
         # "Vu says …, while Lan says …": each by itself.
         carried = [self._placed(part, cited) for part in self._parts(text)]
         failed = next((each for each, _ in carried if not each.quotes), None)
@@ -177,11 +197,14 @@ class Claims:
     def _placed(self, text: str, cited: set[int]) -> tuple[_Carried, bool]:
         """(what carries it, whether that is another passage than those that it cites)."""
         weights = dict.fromkeys(analyse(text), _UNKNOWN) | self._store.term_weights(text)
+        # Numbers in words are looked for as numbers; words that only join sentences say nothing.
+        for term in analyse(" ".join((*_OPENERS, *_WORDED_NUMBERS, *re.findall(r"\w+(?=['’]t\b)", text)))):
+            weights.pop(term, None)
         near = (self._vectors @ self._embedder.embed([text])[0]) if self._evidence else np.zeros(0, np.float32)
         credited = self._credited(text)
         if credited:
             # Who says it, and that it is said, is told by the voice.
-            for term in analyse(" ".join((*(each.name for each in credited), *OPINING))):
+            for term in analyse(" ".join((*(each.name for each in credited), *CREDITING))):
                 weights.pop(term, None)
         here = [number for number, each in enumerate(self._evidence) if each.passage in cited]
         at_cited = self._carried(text, weights, near, credited, here)
@@ -221,10 +244,19 @@ class Claims:
         """The speakers of the corpus to whom the text gives words, in its order."""
         found: dict[int, _Credited] = {}
         for person, names in self._speakers.named_in(text).items():
-            if (start := _credited_at(person, text)) is not None:
+            if (start := credited_at(person, text)) is not None:
                 same = found.get(start)
                 # Two of one family name.
-                found[start] = _Credited(person, start, frozenset(names) | (same.names if same else frozenset()))
+                found[start] = _Credited(
+                    family_name(person) if same else person, start, frozenset(names) | (same.names if same else frozenset())
+                )
+        for start, each in found.items():
+            # "Vu and Lan agree": the verb stands with the second.
+            for person, names in self._speakers.named_in(text).items():
+                pair = rf"(?<!\w)(?:{name_pattern(person)})\s+(?:and|&)\s+(?:{name_pattern(each.name)})(?!\w)"
+                match = re.search(pair, folded(text))
+                if match and match.start() < start < match.end() and not each.names & set(names):
+                    found[start] = found[start]._replace(beside=(*found[start].beside, frozenset(names)))
         return [found[start] for start in sorted(found)]
 
     def _carried(
@@ -238,29 +270,92 @@ class Claims:
         """The sentences among the allowed that carry it together, or none and why not."""
         if not len(allowed):
             return _Carried((), 0.0, "it cites no passage, and no passage carries it")
-        speaking = [each for each in allowed if _speaks(self._evidence[each].voice, credited)]
+        together = credited[0].beside if credited else ()
+        speaking = [
+            each
+            for each in allowed
+            if (
+                self._names_all(each, (credited[0].names, *together))
+                if together
+                else _speaks(self._evidence[each].voice, credited) or self._tells_of(each, credited, weights)
+            )
+        ]
+        spoken = (
+            {
+                each
+                for each, words in enumerate(self._evidence)
+                if _speaks(words.voice, credited) or self._tells_of(each, credited, weights)
+            }
+            if credited
+            else set()
+        )
         if not speaking:
             return _Carried((), 0.0, f"the words are not those of {credited[0].name}")
-        wanted = figures(text)
+        wanted = figures(_BOTH.sub("both", text))
         chosen = self._chosen(weights, near, wanted, speaking)
         best = [self._evidence[number] for number in chosen]
         quoted = " ".join(each.text for each in best)
         places = " ".join(dict.fromkeys(self._places[each.passage] for each in best))
         voices = " ".join(str(each.voice) for each in best)
-        lost = wanted - set().union(*(self._told(number, weights) for number in chosen))
+        lost = wanted - set().union(*(self._told(number, weights) for number in chosen)) - figures(voices)
         if lost:
             return _Carried((), 0.0, f"{_listed(sorted(lost))} does not stand there")
-        around = f"{quoted} {places} {voices}"
-        unnamed = [name for name in _names(text) if not _holds_name(name, around)]
+        for clause in _pieces(text):
+            called = [name for name in _names(clause) if not any(_holds_name(name, each.name) for each in credited)]
+            if not any(
+                figures(_BOTH.sub("both", clause)) <= self._figures[each] | figures(str(self._evidence[each].voice))
+                and all(_holds_name(name, self._around(each)) for name in called)
+                for each in chosen
+            ):
+                return _Carried((), 0.0, "its names and numbers stand there in different sentences")
+        around = " ".join((quoted, places, voices, *self._speakers.named_in(f"{quoted} {voices}")))
+        opening = _OPENING.match(text)
+        called = [*_names(text), *([opening[1]] if opening and self._is_name(opening[1]) else [])]
+        unnamed = [name for name in called if not _holds_name(name, around)]
         if unnamed:
             return _Carried((), 0.0, f"{_listed(unnamed)} is not named there")
         coverage = _share(weights, set(analyse(around)))
         of_one = max(_share(weights, self._terms[number]) for number in chosen)
-        if coverage < _COVERAGE or of_one < _COVERAGE_OF_ONE or float(near[chosen].max()) < _COSINE:
+        # Of a short sentence with a pronoun the meaning is farther off than the words.
+        nearest = float(near[chosen].max())
+        if coverage < _COVERAGE or of_one < _COVERAGE_OF_ONE or nearest < (_COSINE if of_one < _MOST else _COSINE_OF_MOST):
             return _Carried((), 0.0, "the words there do not say it")
-        if _is_turned_round(text, [each.text for each in best], set(weights)):
+        # Of another's words that hold clearly more than those of the one who is credited.
+        if credited and not together:
+            others = max(
+                (_share(weights, self._terms[each]) for each in range(len(self._evidence)) if each not in spoken), default=0.0
+            )
+            if others >= _MOST and others - of_one > _ANOTHERS:
+                return _Carried((), 0.0, f"the words are not those of {credited[0].name}")
+        if is_turned_round(text, [each.text for each in best], set(weights)):
             return _Carried((), 0.0, "the words there say it the other way round")
         return _Carried(tuple(best), coverage, "")
+
+    def _is_name(self, word: str) -> bool:
+        """Of a word that opens a sentence: whether it is none that the passages have in small letters, nor looks like one."""
+        return word.casefold() not in self._small and len(word) > 2 and not _NO_NAME.search(word)
+
+    def _names_all(self, number: int, people: Sequence[frozenset[str]]) -> bool:
+        """Whether the sentence names them all: "Vu and Lan agree" stands where one of them says so, or who gathered it."""
+        named = {name for names in self._speakers.named_in(self._evidence[number].text).values() for name in names}
+        return all(names & named for names in people)
+
+    def _around(self, number: int) -> str:
+        quote = self._evidence[number]
+        told = f"{quote.text} {quote.voice}"
+        title, place = self._titles[quote.passage], self._places[quote.passage]
+        # A title that names two ("Chinese and Vietnamese …"), of whom the words name one, does not say that the other is meant.
+        for pair in _PAIR.finditer(title):
+            for name in pair.groups():
+                if not _holds_name(name, quote.text):
+                    place = place.replace(name, "")
+        return " ".join((told, place, *self._speakers.named_in(told)))
+
+    def _tells_of(self, number: int, credited: Sequence[_Credited], weights: Mapping[str, float]) -> bool:
+        """Whether it gives words on the claim's matter to the first who is credited."""
+        return any(
+            names & credited[0].names and _share(weights, terms) >= _COVERAGE_OF_ONE for names, terms in self._tells[number]
+        )
 
     def _chosen(
         self, weights: Mapping[str, float], near: NDArray[np.float32], wanted: set[str], allowed: Sequence[int]
@@ -289,39 +384,18 @@ class Claims:
         return self._figures[number] if _share(weights, self._terms[number]) >= _COVERAGE_OF_ONE else set()
 
 
+def _pieces(text: str) -> list[str]:
+    """The parts of a sentence that may each rest on a sentence of their own."""
+    opening = _CONCEDES.match(text)
+    return [piece for whole in ((opening[1], opening[2]) if opening else (text,)) for piece in _JOINED.split(whole)]
+
+
 def _speaks(voice: Voice, credited: Sequence[_Credited]) -> bool:
     """Whether that is who says it: the first who is named, or another as reported by the first ("Vu writes that Lan …")."""
     if not credited or voice.speaker in credited[0].names:
         return True
     reported = any(voice.speaker in each.names for each in credited[1:])
     return reported and voice.reported_by in credited[0].names
-
-
-def _credited_at(person: str, text: str) -> int | None:
-    """Where the text begins to give words to that person; None where it does not."""
-    who = "|".join(re.escape(folded(name)) for name in dict.fromkeys((person, family_name(person))))
-    verbs = "|".join(sorted(OPINING, key=len, reverse=True))
-    match = re.search(
-        rf"(?<!\w)(?:{who})(?:\s+\([^()]*\))?(?:{_ADVERBS}\s+(?:{verbs})\b|'s?\s+(?:\w+\s+)?{SPOKEN}\b|:)|"
-        rf"\b(?:according to|as|for)\s+(?:{who})(?!\w)|\b(?:{verbs}) (?:by )?(?:{who})(?!\w)",
-        folded(text),
-    )
-    return match.start() if match else None
-
-
-def _is_turned_round(text: str, quoted: Sequence[str], terms: set[str]) -> bool:
-    """Whether the claim denies what no quote denies; or does not, where the clause that resembles it most does; or has the
-    opposite of a word there. terms: of the claim.
-    """
-    denies = bool(_NEGATION.search(text))
-    if denies and not any(map(_NEGATION.search, quoted)):
-        return True
-    clauses = [clause for each in quoted for clause in _CLAUSES.split(each) if clause.strip()]
-    nearest = max(clauses, key=lambda clause: len(terms & set(analyse(clause))), default="")
-    if not denies and _NEGATION.search(nearest):
-        return True
-    said, told = (set(re.findall(r"[^\W\d_]+", each.casefold())) for each in (text, nearest))
-    return any(len(pair & said - told) == 1 and len(pair & told - said) == 1 for pair in _OPPOSITES)
 
 
 def _share(weights: Mapping[str, float], held: set[str]) -> float:
