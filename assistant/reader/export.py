@@ -23,7 +23,7 @@ from index.errors import AssistantError
 from index.models import sha256
 
 MOST_BYTES = 30_000_000
-UNFITTED = Fit(carries=0.1, answers=0.5, holds=0.05, confidence=(-1.9, 0.4, 0.4, 1.7, 0.7), cosine=6.0, first=0.75, words=1.0)
+UNFITTED = Fit(carries=0.1, answers=0.5, holds=0.05, confidence=(-1.9, 0.4, 0.4, 1.7, 0.7), cosine=6.0, first=0.5, words=1.0)
 
 
 def export(best: Path, weights: Path = BUNDLED_WEIGHTS, record: Path = BUNDLED_RECORD, *, mean_with: Path | None = None) -> None:
