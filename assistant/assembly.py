@@ -105,12 +105,12 @@ class Assistant:
 
     @property
     def writes(self) -> str | None:
-        """The language model that writes the answers, and where words go; None where the sources' own words answer.
+        """Where words go, and the language model that writes the answers there; None where the sources' own words answer.
 
         Raises SettingsError and GeneratorError.
         """
         model = self._chat_model
-        return f"{model.name} at {model.place}" if model else None
+        return f"written on {model.place}{'' if model.place.is_local else ','} by {model.name}" if model else None
 
     @property
     def _chat_model(self) -> ChatModel | None:

@@ -42,7 +42,7 @@ def bring_up_to_date(settings: Settings, *, rebuild: bool = False, quiet: bool) 
 def tell_writer(assistant: Assistant) -> None:
     """On stderr: which language model writes, and where words go."""
     if assistant.writes:
-        sys.stderr.write(f"{inert(f'answers by {assistant.writes}')}\n")
+        sys.stderr.write(f"{inert(f'answers {assistant.writes}')}\n")
 
 
 def tell_drift(assistant: Assistant) -> None:

@@ -328,7 +328,7 @@ def test_a_written_answer_is_checked_and_it_is_told_where_words_go(command: Comm
         environment = {"ASSISTANT_BASE_URL": url, "OPENAI_API_KEY": "sk-secret"}
         done = command(*asking, environment=environment)
         told = command(*asking, "--json", environment=environment)
-    assert done.returncode == 0 and done.stderr.startswith("answers by small-model at 127.0.0.1")
+    assert done.returncode == 0 and done.stderr.startswith("answers written on this machine (127.0.0.1")
     assert "unclear. [1]" in done.stdout and "90,000 troops there. (unverified)" in done.stdout
     assert "! 1 of 2 sentences was not found in the sources, and is marked." in done.stdout
     assert "openai, small-model" in done.stdout and "1,000 + 100 tokens" in done.stdout

@@ -47,7 +47,7 @@ class Place:
     """Whether they stay on this machine."""
 
     def __str__(self) -> str:
-        return f"{self.host} (this machine)" if self.is_local else f"{self.host} (words leave this machine)"
+        return f"this machine ({self.host})" if self.is_local else f"{self.host}, off this machine"
 
 
 class ChatModel(Protocol):

@@ -205,7 +205,7 @@ class ChatApp(App[None]):
         self._version_told = assistant.store.version
         counts = assistant.store.ledger.counts()
         # First, so that it is seen in a narrow terminal too: where words go.
-        words = f"answers by {assistant.writes} · " if assistant.writes else ""
+        words = f"answers {assistant.writes} · " if assistant.writes else ""
         words = f"ready · {words}{counts['documents']} documents, {counts['chunks']} passages"
         drift = assistant.drift()
         if drift is None:

@@ -455,6 +455,6 @@ def test_a_hosted_model_needs_a_key(open_at, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_it_is_shown_where_words_go(open_at, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a key")
-    assert open_at("http://localhost:11434/v1").writes == "small-model at localhost:11434 (this machine)"
-    assert open_at("http://127.evil.example/v1").writes == "small-model at 127.evil.example (words leave this machine)"
-    assert open_at("https://models.example/v1").writes == "small-model at models.example (words leave this machine)"
+    assert open_at("http://localhost:11434/v1").writes == "written on this machine (localhost:11434) by small-model"
+    assert open_at("http://127.evil.example/v1").writes == "written on 127.evil.example, off this machine, by small-model"
+    assert open_at("https://models.example/v1").writes == "written on models.example, off this machine, by small-model"

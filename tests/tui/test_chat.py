@@ -331,7 +331,7 @@ async def test_words_appear_as_they_come_and_escape_keeps_what_there_is(debate_s
     with scripted_server(endless) as (url, _):
         async with written_by(url, debate_store).run_test(size=WIDE) as pilot:
             app = await ready(pilot)
-            assert "answers by small-model at 127.0.0.1" in state(app) and "(this machine)" in state(app)
+            assert "answers written on this machine (127.0.0.1" in state(app) and "by small-model" in state(app)
             app.query_one("#question", Input).value = "Why does Lan doubt that the 1977 treaty is an alliance?"
             await pilot.press("enter")
             await until(pilot, lambda: bool(app.query(Turn)), "a turn")
@@ -364,18 +364,18 @@ async def test_who_writes_the_answers_is_chosen_in_the_chat(app: ChatApp, monkey
         monkeypatch.setenv("OPENAI_BASE_URL", url)
         async with app.run_test(size=WIDE) as pilot:
             await ready(pilot)
-            assert "answers by" not in state(app)
+            assert "written on" not in state(app)
             await pilot.press("f2")
             await until(pilot, lambda: isinstance(app.screen, ModelsScreen), "the choice")
             assert script.listed == 0, "nothing is asked before the person wants to look"
             await pilot.press("down", "enter")
             await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 3, "the models")
             await pilot.press("enter")
-            await until(pilot, lambda: "answers by small-model at 127.0.0.1" in state(app), "the model")
+            await until(pilot, lambda: "written on this machine (127.0.0.1" in state(app), "the model")
             turn = await ask(pilot, "Why does Lan doubt that the 1977 treaty is an alliance?")
             assert "small-model" in str(turn.query_one(".measured", Static).content)
             await pilot.press("f2", "enter")
-            await until(pilot, lambda: "answers by" not in state(app), "the sources' own words")
+            await until(pilot, lambda: "written on" not in state(app), "the sources' own words")
 
 
 async def test_a_model_that_is_not_there_is_told_and_the_answer_comes(debate_store: Path) -> None:
