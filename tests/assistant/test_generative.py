@@ -371,7 +371,7 @@ def test_a_message_that_breaks_off_is_kept_and_marked(ask, finish: str | None) -
 
 def test_passages_that_do_not_fit_are_told(ask) -> None:
     answer, script = ask(spoken(TRUE), window=1_600, answer_tokens=300)
-    assert any("passages did not fit into the 1,600 tokens" in notice for notice in answer.notices)
+    assert any("passages did not fit into 1,600 tokens" in notice for notice in answer.notices)
     assert "passage 1 |" in script.asked[0]["messages"][-1]["content"]
 
 
