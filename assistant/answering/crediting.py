@@ -13,9 +13,7 @@ CREDITING = (
         "acknowledge highlight question challenge criticize criticise dismiss cite count attribute interpret characterize "
         "portray identify distinguish contrast defend dispute refute underline underscore affirm allege imply infer judge label"
     )
-    | set(
-        "sees seen understands reads finds found draws drew drawn written shown shows showed taken takes took".split()
-    )
+    | set("sees seen understands reads finds found draws drew drawn written shown shows showed taken takes took".split())
 )
 # "Vu, by contrast, has argued".
 _ASIDE = r"(?:\s*,\s[^,;:.]{2,40},)?(?:\s+(?:has|have|had|does|did|do|not|would|is|was))*"
