@@ -123,9 +123,7 @@ class ServedChat(ABC):
         try:
             return import_module(self._SDK)
         except ImportError as error:
-            raise GeneratorError(
-                f"the library {self._SDK} is not installed; install it with: pip install 'alliance-assistant[{self._SDK}]'"
-            ) from error
+            raise GeneratorError(f"the library {self._SDK} is not installed; install it with: pip install {self._SDK}") from error
 
     def _connected(self, timeout: float | None = None) -> Any:
         if self._client is None:
