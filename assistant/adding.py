@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +31,46 @@ def add_sources(paths: Iterable[Path], settings: IndexSettings, *, replace: bool
 
     Raises CorpusError when a path does not exist, when nothing at all can be added, or when the folder cannot be written.
     """
-    copied: list[str] = []
-    present: list[str] = []
     refused: list[str] = []
-    paths = list(paths)
+    copied: list[str] = []
+    wanted, present = _sorted_out(list(paths), settings, refused, replace=replace)
+    for source, target, name in wanted:
+        try:
+            _copy(source, target)
+            copied.append(name)
+        except OSError as error:
+            refused.append(f"{source} could not be copied to {target} ({error.strerror}); check the permissions of both.")
+    if not copied and not present and refused:
+        raise CorpusError("nothing was added: " + " ".join(refused[:5]))
+    return Adding(tuple(copied), tuple(present), tuple(refused))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What adding would do; nothing is done yet."""
+
+    copied: tuple[str, ...]
+    """Document ids."""
+    present: tuple[str, ...]
+    refused: tuple[str, ...]
+    size: int
+    """Bytes that would be copied."""
+
+
+def plan_adding(paths: Iterable[Path], settings: IndexSettings, *, replace: bool) -> Wanted:
+    """Raises CorpusError as `add_sources` does for its paths."""
+    refused: list[str] = []
+    wanted, present = _sorted_out(list(paths), settings, refused, replace=replace)
+    size = sum(source.stat().st_size for source, *_ in wanted if source.exists())
+    return Wanted(tuple(name for *_, name in wanted), tuple(present), tuple(refused), size)
+
+
+def _sorted_out(
+    paths: list[Path], settings: IndexSettings, refused: list[str], *, replace: bool
+) -> tuple[list[tuple[Path, Path, str]], list[str]]:
+    """((file, where it goes, document id) of those to copy, ids of those that are there already)."""
+    wanted: list[tuple[Path, Path, str]] = []
+    present: list[str] = []
     for path in paths:
         if not path.exists():
             raise CorpusError(f"{path} does not exist; nothing was added.")
@@ -49,13 +86,53 @@ def add_sources(paths: Iterable[Path], settings: IndexSettings, *, replace: bool
                 elif target.exists() and not replace:
                     refused.append(f"{name} is there already with other words; use --replace to put {source} in its place.")
                 else:
-                    _copy(source, target)
-                    copied.append(name)
+                    wanted.append((source, target, name))
             except OSError as error:
-                refused.append(f"{source} could not be copied to {target} ({error.strerror}); check the permissions of both.")
-    if not copied and not present and refused:
-        raise CorpusError("nothing was added: " + " ".join(refused[:5]))
-    return Adding(tuple(copied), tuple(present), tuple(refused))
+                refused.append(f"{source} cannot be compared with {target} ({error.strerror}); check the permissions of both.")
+    return wanted, present
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A source that was taken out, and can be put back."""
+
+    document: str
+    kept: Path
+    """Where its file lies now."""
+    place: Path
+    """Where it lay."""
+
+
+def remove_source(document: str, settings: IndexSettings) -> Removed:
+    """Takes an added source out of the corpus; its file is kept beside the index, and `put_back` undoes it.
+
+    Raises CorpusError for a document that was not added: the files of a corpus folder are its owner's.
+    """
+    relative = document.removeprefix(f"{ADDED}/")
+    place = settings.added / relative
+    inside = place.resolve().is_relative_to(settings.added.resolve())
+    if relative == document or not inside:
+        raise CorpusError(
+            f"{document} lies in the folder {settings.corpus} and was not added here; if it is yours, delete its file there."
+        )
+    kept = settings.store / "removed" / f"{time.time_ns()}" / relative
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(place, kept)
+    except OSError as error:
+        raise CorpusError(f"{document} could not be taken out ({error.strerror}); nothing was changed.") from error
+    return Removed(document, kept, place)
+
+
+def put_back(removed: Removed) -> None:
+    """Raises CorpusError where something else lies there by now."""
+    try:
+        if removed.place.exists():
+            raise CorpusError(f"{removed.document} is there again; the one that was taken out lies in {removed.kept}.")
+        removed.place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(removed.kept, removed.place)
+    except OSError as error:
+        raise CorpusError(f"{removed.document} could not be put back ({error.strerror}); it lies in {removed.kept}.") from error
 
 
 def _files(path: Path, refused: list[str]) -> Iterator[tuple[Path, Path]]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from assistant.answering.conversation import Conversation, Prices, Rewriter, check_question
-from assistant.answering.generators import GENERATORS, Generator
+from assistant.answering.debate import MAP, map_of
+from assistant.answering.generators import EXTRACTIVE, GENERATORS, Generator
 from assistant.reader.model import LazyReaderModel
 from assistant.reader.readings import Reader
 from assistant.reader.similarity import SimilarityReader
@@ -19,6 +22,7 @@ from assistant.retrieval.rerankers import CrossEncoderReranker, Reranker
 from assistant.retrieval.retriever import Retriever, Wordings, plain
 from assistant.settings import NO_READER, RANKER, READER, Settings
 from index.build import Plan, Progress, Report, build, compare, corpus_sources, known_failures
+from index.chunks import Chunk
 from index.cross_encoders import CrossEncoder
 from index.documents import Document
 from index.embedders import Embedder, RememberingEmbedder, embedder_for
@@ -35,6 +39,10 @@ if TYPE_CHECKING:
 _LOCAL_WINDOW = 4_096
 # How many passages a question's timeline is drawn from.
 _FOUND = 50
+_SUGGESTED = 3
+# Chunks that tell how fast the model is here.
+_SAMPLE = 16
+_NUMBERED = re.compile(r"^Issue \d+\W*", re.IGNORECASE)
 
 
 class Assistant:
@@ -67,6 +75,11 @@ class Assistant:
             self._embedder.embed(["warm"])
 
     @property
+    def settings(self) -> Settings:
+        """Those in force: who writes the answers may have been chosen since they were told."""
+        return self._settings
+
+    @property
     def fingerprint(self) -> str:
         """Of the embedding model."""
         return self._embedder.fingerprint
@@ -85,19 +98,27 @@ class Assistant:
         return self._retriever.search_many(questions, count)
 
     def converse(
-        self, history: Sequence[Turn] = (), *, abstain_below: float | None = None, only: Filter | None = None
+        self,
+        history: Sequence[Turn] = (),
+        *,
+        abstain_below: float | None = None,
+        passages: int | None = None,
+        is_quoting: bool = False,
+        only: Filter | None = None,
     ) -> Conversation:
-        """abstain_below: instead of the setting; 0 answers whatever the confidence. only: which passages may answer."""
+        """abstain_below, passages: instead of the settings; 0 answers whatever the confidence. is_quoting: whether the sources'
+        own words answer, whoever writes otherwise. only: which passages may answer.
+        """
         return Conversation(
             self.store,
             self._retriever,
             self._reader,
-            passages=self._settings.passages,
+            passages=self._settings.passages if passages is None else passages,
             threshold=self._settings.abstain_below if abstain_below is None else abstain_below,
             rewrite=self.wordings,
             rewriter=self._rewriter(),
-            generator=self._generator(),
-            model=self._chat_model.name if self._chat_model else None,
+            generator=EXTRACTIVE if is_quoting else self._generator(),
+            model=self._chat_model.name if self._chat_model and not is_quoting else None,
             prices=_prices(self._settings),
             history=history,
             only=only,
@@ -137,6 +158,11 @@ class Assistant:
         if self._opened is not None:
             self._opened.close()
         self._settings, self._opened = settings, model
+
+    def adjust(self, **changed: Any) -> None:
+        """passages, abstain_below, followups: from the next conversation on."""
+        self._settings = self._settings.model_copy(update=changed)
+        self._told_settings = self._told_settings.model_copy(update=changed)
 
     def servers(self) -> list[Server]:
         """Which language models are at hand; asks the servers of this machine and the configured one."""
@@ -179,12 +205,53 @@ class Assistant:
             parts.setdefault(chunk.document_id, []).append((chunk.start, chunk.end))
         return [(self.store.document(name), spans) for name, spans in parts.items()]
 
+    def suggestions(self) -> list[str]:
+        """Questions that the sources answer, for somebody who does not know them: from the corpus's issue map, else from its
+        headings.
+        """
+        documents = self.store.documents()
+        shown = map_of(self.store.document(row.id) for row in documents if row.kind == MAP)
+        taken = [issue for issue in shown.issues if issue.positions][:_SUGGESTED]
+        asked = [
+            f"What does {issue.positions[number % len(issue.positions)].voice.speaker} say: {_NUMBERED.sub('', issue.name)}?"
+            for number, issue in enumerate(taken)
+        ]
+        if not asked:
+            for row in sorted(documents, key=lambda row: -row.tokens)[:_SUGGESTED]:
+                headings = [each.headings[-1] for each in self.store.document(row.id).locators if each.headings]
+                asked.append(f"What do the sources say about {headings[0] if headings else row.title}?")
+        return asked
+
     def drift(self) -> Plan | None:
         """How the corpus folder differs from the store; None where there is no such folder any more."""
         with suppress(CorpusError):
             sources = corpus_sources(self._settings.for_index())
             return compare(sources, self.store.documents(), known_failures(self.store))
         return None
+
+    def seconds_for(self, plan: Plan) -> float | None:
+        """About how long taking that in would take here; None where that cannot be told."""
+        with suppress(CorpusError):
+            by_id = corpus_sources(self._settings.for_index()).by_id
+            return self.seconds_for_size(sum(by_id[name].stamp[0] for name in (*plan.new, *plan.touched) if name in by_id))
+        return None
+
+    def seconds_for_size(self, size: int) -> float | None:
+        """size: bytes of files. By the chunks that files of this size made so far, and how fast some of them are embedded now."""
+        rows = self.store.documents()
+        chunks, indexed = sum(row.chunks for row in rows), sum(row.size for row in rows)
+        keys = self.store.ledger.chunk_keys()[:_SAMPLE]
+        if not chunks or not indexed or not len(keys):
+            return None
+        texts = [chunk.text for chunk in self.store.get(int(key) for key in keys).values()]
+        started = time.perf_counter()
+        self._embedder.embed(texts)
+        return size * chunks / indexed * (time.perf_counter() - started) / len(texts)
+
+    def chunks_of(self, document_id: str) -> list[Chunk]:
+        """In their order."""
+        keys = self.store.ledger.keys_of(Filter(documents=(document_id,)))
+        return sorted(self.store.get(int(key) for key in keys).values(), key=lambda chunk: chunk.start)
 
     def check_filter(self, only: Filter) -> None:
         """Raises QuestionError when a filter allows nothing: that is a slip of the pen, not an answer."""

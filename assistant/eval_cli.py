@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import secrets
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,9 +13,7 @@ from typer.core import TyperGroup
 from index.errors import SuiteError
 
 if TYPE_CHECKING:
-    from assistant.settings import Settings
-    from evals.cases import Suite
-    from evals.records import Record, Run
+    from evals.records import Record
 
 _RUN = "run"
 
@@ -86,6 +82,7 @@ def run_suite(
     * `assistant eval ~/scifact --retrieval --set retrieval=dense`
     """
     from assistant.opening import open_assistant, tell_drift, tell_writer
+    from evals.planning import new_file, settings_for, unusual
     from evals.printed import print_summary, run_with_progress
     from evals.records import describe
     from evals.runner import SEED, chosen_cases, of_articles_kept_out
@@ -100,7 +97,7 @@ def run_suite(
     # Said before the command's name they are settings like any other.
     given = [f"{key}={before[key]}" for key in ("generator", "chat_model") if before.get(key)]
     changes = [*given, *(changes or [])]
-    settings, own_store = _settings(loaded, _changes(changes), store)
+    settings, own_store = settings_for(loaded, _changes(changes), store)
     assistant = open_assistant(settings, up_to_date=own_store)
     if not retrieval:
         tell_writer(assistant)
@@ -114,13 +111,13 @@ def run_suite(
         documents=[(row.id, row.digest) for row in assistant.store.documents()],
         model=assistant.fingerprint,
         settings=settings.model_dump(mode="json"),
-        changed=_unusual(settings, loaded),
+        changed=unusual(settings, loaded),
         limit=limit,
         seed=seed,
         questions=len(cases),
     )
     if out is None:
-        out = _new_name(settings.evals_folder() / "runs", run)
+        out = new_file(settings.evals_folder() / "runs", run)
     again = _again(context, suite, out, corpus=corpus, store=store, changes=changes)
     record = run_with_progress(loaded, assistant, cases, run, out, fresh=fresh, command=again)
     summary = summarise(record)
@@ -286,47 +283,6 @@ def _changes(given: list[str]) -> dict[str, str]:
             raise SettingsError(f"--set {each}: use --corpus and --store, and ASSISTANT_EVALS, ASSISTANT_EXPORTS for the others.")
         changed[key.strip()] = value.strip()
     return dict(sorted(changed.items()))
-
-
-def _settings(suite: Suite, changed: dict[str, str], store: Path | None) -> tuple[Settings, bool]:
-    """The settings of a run, and whether its index belongs to evals alone.
-
-    A suite that brings its corpus as a file, or that asks for other chunks or another model than the user's, has an index
-    of its own: neither the data's folder nor the user's index is touched.
-    """
-    from assistant.settings import load_settings
-    from index.loaders.jsonl import is_jsonl
-
-    own = load_settings({"store": store})
-    settings = load_settings(
-        {"corpus": suite.corpus, "store": store}, layers=[(suite.settings, str(suite.settings_file)), (changed, "--set")]
-    )
-    if store is not None:
-        return settings, False
-    same_corpus = settings.corpus.expanduser().resolve() == own.corpus.expanduser().resolve()
-    # A store that the user's settings name belongs to the corpus that they name.
-    settings = settings if same_corpus else settings.model_copy(update={"store": None})
-    asked = (settings.model, settings.chunk_tokens)
-    if not is_jsonl(settings.corpus) and asked == (own.model, own.chunk_tokens):
-        return settings, False
-    named = json.dumps([str(settings.corpus.expanduser().resolve()), *asked])
-    folder = settings.evals_folder() / "stores" / f"{suite.name}-{hashlib.sha256(named.encode()).hexdigest()[:12]}"
-    return settings.model_copy(update={"store": folder}), True
-
-
-def _unusual(settings: Settings, suite: Suite) -> dict[str, Any]:
-    """The settings that are neither the program's nor the suite's own, wherever they were told; paths left aside."""
-    from assistant.settings import FOLDERS
-    from assistant.settings import Settings as Defaults
-
-    usual = Defaults(**suite.settings).model_dump(mode="json")
-    return {key: value for key, value in settings.model_dump(mode="json").items() if key not in FOLDERS and value != usual[key]}
-
-
-def _new_name(folder: Path, run: Run) -> Path:
-    # Two runs may begin in the same second.
-    stamp = run.started.replace(":", "").replace("-", "").replace("+0000", "")
-    return folder / f"{run.suite}-{run.part}-{run.mode}-{stamp}-{secrets.token_hex(2)}.jsonl"
 
 
 def _again(context: typer.Context, suite: str, out: Path, **told: Path | list[str] | None) -> str:

@@ -22,7 +22,7 @@ _FILE = "assistant.toml"
 _PREFIX = "ASSISTANT_"
 DEBUG = "ASSISTANT_DEBUG"
 READER, RANKER, NO_READER = "bundled", "ranker", "none"
-FOLDERS = ("corpus", "store", "evals", "exports")
+FOLDERS = ("corpus", "store", "evals", "exports", "history")
 """The settings that are paths: they tell where things lie, not what is done."""
 _OPTIONS = {"chat_model": "--model"}
 """Settings whose option has another name."""
@@ -86,6 +86,12 @@ class Settings(BaseModel):
 
     evals: Path | None = None
     """Folder of eval runs, and of the indexes of suites that bring their own corpus file."""
+    history: Path | None = None
+    """File of the conversations of the chat; in the user's data folder unless told otherwise."""
+    theme: str = "textual-dark"
+    """Colours of the chat: one of the names that its settings (F9) list."""
+    motion: Literal["full", "none"] = "full"
+    """Whether anything in the chat moves by itself but words that come."""
 
     @property
     def asks_model(self) -> bool:
@@ -102,6 +108,11 @@ class Settings(BaseModel):
         if (_HOME / "pyproject.toml").is_file():
             return _HOME / ".evals"
         return platformdirs.user_data_path(_APP, appauthor=False) / "evals"
+
+    def history_file(self) -> Path:
+        return (
+            self.history.expanduser() if self.history else platformdirs.user_data_path(_APP, appauthor=False) / "conversations.db"
+        )
 
     def for_index(self) -> IndexSettings:
         corpus = self.corpus.expanduser()
@@ -167,6 +178,42 @@ def load_settings(
             known = ", ".join(Settings.model_fields)
             raise SettingsError(f"{place}: there is no setting {key}; the settings are {known}.") from error
         raise SettingsError(f"{place}: {key} is not usable: {first['msg'].lower()}.") from error
+
+
+def settings_file() -> Path:
+    """Where changed settings are written: assistant.toml of this folder where there is one, else the user's own."""
+    here = Path(_FILE)
+    return here.resolve() if here.is_file() else platformdirs.user_config_path(_APP, appauthor=False) / _FILE
+
+
+def write_settings(changed: Mapping[str, Any]) -> Path:
+    """Writes these settings into the file, whose comments and order stay; None takes a setting out. Gives the file's path.
+
+    Raises SettingsError for what is not usable, and then changes nothing.
+    """
+    import tomlkit
+
+    path = settings_file()
+    try:
+        Settings(**{key: value for key, value in changed.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SettingsError(f"{'.'.join(map(str, first['loc']))} is not usable: {first['msg'].lower()}.") from error
+    _from_file(path)
+    try:
+        told = tomlkit.parse(path.read_text(encoding="utf-8")) if path.is_file() else tomlkit.document()
+        for key, value in changed.items():
+            if value is not None:
+                told[key] = value
+            elif key in told:
+                del told[key]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.write_text(tomlkit.dumps(told), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be written ({error.strerror}); check its permissions.") from error
+    return path
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from textual.pilot import Pilot
-from textual.widgets import Input
 
 from assistant.tui.app import ChatApp
+from assistant.tui.question_input import QuestionInput
 from assistant.tui.transcript import Turn
 
 HERE = Path(__file__).resolve().parent
@@ -36,12 +36,12 @@ async def main() -> None:
     app = ChatApp({})
     async with app.run_test(size=(132, 40)) as pilot:
         for number, question in enumerate(QUESTIONS, start=1):
-            app.query_one("#question", Input).value = question
+            app.query_one(QuestionInput).text = question
             await pilot.press("enter")
             await settle(pilot, number)
         await pilot.pause(0.5)
         save(app, "chat.svg")
-        app.query_one("#question", Input).value = "1"
+        app.query_one(QuestionInput).text = "1"
         await pilot.press("enter")
         while not app.screen.query(".cited"):
             await pilot.pause(0.05)

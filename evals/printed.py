@@ -14,11 +14,11 @@ from rich.text import Text
 
 from assistant.assembly import Assistant
 from assistant.inert import inert, one_line, shortened
-from evals.cases import GoldCase, Suite, check_gold
+from evals.cases import GoldCase, Suite
 from evals.comparison import Comparison, Gate, Pair, fallen_cases, gates
 from evals.judging import Agreement
-from evals.records import Record, Result, Run, differences, read_record, recording, write
-from evals.runner import run
+from evals.planning import ask_all
+from evals.records import Record, Result, Run, differences, read_record
 from evals.statistics import Difference, Estimate
 from evals.summaries import LOWER_IS_BETTER, Summary, run_label
 from index.errors import SuiteError
@@ -46,35 +46,25 @@ def run_with_progress(
     command: what goes on with the run when it is stopped. Raises SuiteError when gold names what is not in the corpus, and
     when the file holds another run.
     """
-    check_gold(suite, {row.id for row in assistant.store.documents()}, assistant.store.document)
     done = () if fresh else done_of(out, described)
     # What failed is asked again: the failure may have been the machine's, not the question's.
     done = tuple(result for result in done if result.error is None)
-    known = {result.id for result in done}
-    todo = [case for case in cases if case.id not in known]
     console = Console(stderr=True)
     results = list(done)
     try:
-        with (
-            recording(out, described, done=done) as file,
-            Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=console,
-                transient=True,
-                disable=not console.is_terminal,
-            ) as bar,
-        ):
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        ) as bar:
             task = bar.add_task(f"Asking {inert(suite.name)}", total=len(cases), completed=len(done))
-            if todo:
-                # The model is loaded before the first question, so that its seconds are no question's seconds.
-                assistant.warm(reading=described.mode == "answers")
-            for result in run(suite, assistant, todo, mode=described.mode):
-                write(file, result)
+            for result in ask_all(suite, assistant, cases, described, out, done=done):
                 results.append(result)
                 bar.advance(task)
     except KeyboardInterrupt:
@@ -221,7 +211,7 @@ def print_runs(shipped: Sequence[str], records: Sequence[Record]) -> None:
         table.columns[number].overflow = "fold"
     if not out.is_terminal:
         out = Console(highlight=False, width=_WIDE)
-    for suite, _, record in _latest(shipped, records):
+    for suite, _, record in latest_runs(shipped, records):
         if record is None:
             table.add_row(suite, "no run yet", "", "")
             continue
@@ -250,11 +240,11 @@ def runs_as_json(shipped: Sequence[str], records: Sequence[Record]) -> list[dict
                 "measures": _headline(record),
             },
         }
-        for suite, part, record in _latest(shipped, records)
+        for suite, part, record in latest_runs(shipped, records)
     ]
 
 
-def _latest(shipped: Sequence[str], records: Sequence[Record]) -> list[tuple[str, str, Record | None]]:
+def latest_runs(shipped: Sequence[str], records: Sequence[Record]) -> list[tuple[str, str, Record | None]]:
     """The last run of each suite, part, mode and change of settings."""
     latest: dict[tuple[object, ...], Record] = {}
     for record in records:

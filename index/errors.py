@@ -61,3 +61,7 @@ class ContextOverflow(GeneratorError):
 
 class BrokenStream(GeneratorError):
     """A language model's answer broke off."""
+
+
+class HistoryError(AssistantError):
+    """Kept conversations cannot be read or written."""

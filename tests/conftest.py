@@ -42,6 +42,12 @@ Moreno answers that 250 engineers inspect the dams every spring.
 BREAD = "Rye bread needs a sour starter.\n\nThe oven must reach 250 degrees before the loaf goes in.\n"
 
 
+@pytest.fixture(autouse=True)
+def no_ones_history(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each test has conversations of its own."""
+    monkeypatch.setenv("ASSISTANT_HISTORY", str(tmp_path / "conversations.db"))
+
+
 @pytest.fixture(scope="session")
 def embedder() -> LocalEmbedder:
     """The real bundled model, loaded once."""

@@ -1,12 +1,19 @@
-"""What the workers and widgets tell the app."""
+"""What the workers and widgets tell each other."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from assistant.answering.answers import Answer, Delta, Draft, Waiting, Withdrawn
+from assistant.answering.answers import Answer, Citation, Delta, Draft, Waiting, Withdrawn
+from assistant.retrieval.passages import Passage
+
+if TYPE_CHECKING:
+    from index.build import Progress
+
+NEAREST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,49 +30,102 @@ class Place:
     reference: str
     """"Vu 2021, ¶7"."""
     voice: str
+    speaker: str
+    """The voice without who reports it."""
+    digest: str | None = None
+    """Of the document when its words were quoted; None where that is not known."""
+    found: str = ""
+    """Why its passage is here: "passage 2 of 10: words 1, meaning 4, reader 2"."""
 
 
-def places_of(answer: Answer, *, nearest: int = 3) -> list[Place]:
+def places_of(answer: Answer) -> list[Place]:
     """The citations of an answer, or the nearest passages where there are none."""
     if answer.citations:
-        return [
-            Place(each.marker, each.document, each.start, each.end, each.quote, each.reference, str(each.voice))
-            for each in answer.citations
-        ]
+        return [place_of(each, _found(answer, each.document, each.start)) for each in answer.citations]
     return [
         Place(
-            number,
-            passage.chunk.document_id,
-            passage.chunk.start,
-            passage.chunk.end,
-            passage.chunk.text,
-            reference,
-            str(passage.chunk.voice),
+            number=number,
+            document=passage.chunk.document_id,
+            start=passage.chunk.start,
+            end=passage.chunk.end,
+            quote=passage.chunk.text,
+            reference=reference,
+            voice=str(passage.chunk.voice),
+            speaker=passage.chunk.voice.speaker,
+            found=_why(passage, number, len(answer.passages)),
         )
         for number, (passage, reference) in enumerate(
-            list(zip(answer.passages, answer.references, strict=True))[:nearest], start=1
+            list(zip(answer.passages, answer.references, strict=True))[:NEAREST], start=1
         )
     ]
+
+
+def place_of(citation: Citation, found: str = "", number: int | None = None) -> Place:
+    """number: instead of the citation's own."""
+    return Place(
+        number=citation.marker if number is None else number,
+        document=citation.document,
+        start=citation.start,
+        end=citation.end,
+        quote=citation.quote,
+        reference=citation.reference,
+        voice=str(citation.voice),
+        speaker=citation.voice.speaker,
+        digest=citation.digest,
+        found=found,
+    )
+
+
+def _found(answer: Answer, document: str, start: int) -> str:
+    for number, passage in enumerate(answer.passages, start=1):
+        chunk = passage.chunk
+        if chunk.document_id == document and chunk.start <= start < chunk.end:
+            return _why(passage, number, len(answer.passages))
+    return ""
+
+
+def _why(passage: Passage, number: int, total: int) -> str:
+    names = {"words": "by words", "dense": "by meaning", "fused": "by both", "reader": "by reading"}
+    best: dict[str, int] = {}
+    for stage, rank in passage.ranks.items():
+        # A follow-up is searched for in several wordings: the best of them tells why.
+        name = next((told for begin, told in names.items() if stage.startswith(begin)), stage)
+        best[name] = min(rank, best.get(name, rank))
+    return (
+        f"passage {number} of {total}" + (": " if best else "") + ", ".join(f"{name} no. {rank}" for name, rank in best.items())
+    )
 
 
 class StateChanged(Message):
     """What the assistant is doing, in a few words."""
 
-    def __init__(self, words: str, *, ready: bool = False, failed: bool = False) -> None:
+    def __init__(
+        self,
+        words: str,
+        *,
+        ready: bool = False,
+        failed: bool = False,
+        progress: Progress | None = None,
+        version: int | None = None,
+    ) -> None:
+        """progress: of a build that goes on. version: of the store, where it was looked at."""
         super().__init__()
         self.words = words
         self.ready = ready
         self.failed = failed
+        self.progress = progress
+        self.version = version
 
 
 class AnswerEvent(Message):
-    """One event of the answer to the question with this number."""
+    """One event of an answer to the question with this number."""
 
-    def __init__(self, number: int, event: Draft | Waiting | Withdrawn | Delta | Answer | str) -> None:
-        """event: a part of the answer, the whole of it, or why there is none."""
+    def __init__(self, number: int, event: Draft | Waiting | Withdrawn | Delta | Answer | str, attempt: int = 0) -> None:
+        """event: a part of the answer, the whole of it, or why there is none. attempt: 0 for the first answer."""
         super().__init__()
         self.number = number
         self.event = event
+        self.attempt = attempt
 
 
 class Understood(Message):
@@ -86,9 +146,34 @@ class OpenPlace(Message):
 
 
 class ShowPlaces(Message):
-    """The sources pane should show the places of this answer."""
+    """The evidence pane should show the places of this answer, and look at one of them."""
 
-    def __init__(self, places: list[Place], title: str) -> None:
+    def __init__(self, places: list[Place], title: str, index: int = 0) -> None:
         super().__init__()
         self.places = places
         self.title = title
+        self.index = index
+
+
+class OpenUrl(Message):
+    """The person wants to see where a document comes from."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+
+
+class CopyPlace(Message):
+    """The person wants the words and their reference in the clipboard."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+
+
+class Reword(Message):
+    """The person wants to change these words and ask again."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words

@@ -14,7 +14,8 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from assistant.inert import inert, one_line
-from assistant.tui.messages import Place
+from assistant.tui.evidence_pane import CHANGED, CITED
+from assistant.tui.messages import CopyPlace, OpenUrl, Place
 from index.documents import Document, Locator
 from index.errors import AssistantError
 
@@ -31,6 +32,8 @@ class SourceScreen(Screen[None]):
         Binding("n,right_square_bracket", "step(1)", "Next citation"),
         Binding("p,left_square_bracket", "step(-1)", "Previous"),
         Binding("m", "more", "More of the document"),
+        Binding("o", "url", "Original"),
+        Binding("c", "copy_quote", "Copy the quote"),
     ]
 
     def __init__(self, places: list[Place], index: int, read: Callable[[str], Document]) -> None:
@@ -60,6 +63,12 @@ class SourceScreen(Screen[None]):
     async def action_more(self) -> None:
         self._around += _STEP
         await self._show()
+
+    def action_url(self) -> None:
+        self.post_message(OpenUrl(self._places[self._at]))
+
+    def action_copy_quote(self) -> None:
+        self.post_message(CopyPlace(self._places[self._at]))
 
     async def _show(self) -> None:
         place = self._places[self._at]
@@ -108,7 +117,7 @@ def _heading(document: Document, place: Place, at: int, total: int, in_place: bo
         f"\n{one_line(document.digest_of)}" if document.digest_of else "",
     ]
     if not in_place:
-        lines.append(("\n! The source has changed since this answer: the words no longer stand at their place.", "bold red"))
+        lines.append((f"\n! {CHANGED}", "bold $text-warning"))
     return Content.assemble(*[line for line in lines if line])
 
 
@@ -121,7 +130,7 @@ def _row(document: Document, locator: Locator, place: Place | None) -> Static | 
         end = min(end, start + _LONGEST_PARAGRAPH)
     text = Content(inert(document.text[start:end]).rstrip("\n"))
     if cited and place:
-        text = text.stylize("$text on $accent-muted bold", max(0, place.start - start), min(len(text), place.end - start))
+        text = text.stylize(CITED, max(0, place.start - start), min(len(text), place.end - start))
     words = Static(text, markup=False, classes="words")
     label = Static(Content(one_line(locator.label)), markup=False, classes="locator")
     return Horizontal(label, words, classes="place cited" if cited else "place")

@@ -1,24 +1,34 @@
-"""The conversation: questions, and answers as streamed Markdown with numbered citations."""
+"""The conversation: questions, and answers sentence by sentence, each with a sign and the numbers of its sources."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
-from markdown_it import MarkdownIt
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.events import DescendantFocus
+from textual.style import Style
 from textual.widget import Widget
-from textual.widgets import Markdown, Static
+from textual.widgets import Static
 
-from assistant.answering.answers import Answer, Citation, Delta, Sentence, quoted_voice
+from assistant.answering.answers import Answer, Citation, Delta, Draft, Sentence, Waiting, Withdrawn, quoted_voice
 from assistant.answering.printed import measured
-from assistant.inert import inert, markdown_literal, one_line, shortened
-from assistant.tui.messages import OpenPlace, Place, ShowPlaces, places_of
+from assistant.inert import inert, one_line, shortened
+from assistant.tui.messages import CopyPlace, OpenPlace, OpenUrl, Place, Reword, ShowPlaces, places_of
 
-_LINK = "cite:"
+# Told apart by their names too, never by colour alone.
+_VOICE_COLOURS = ("$text-accent", "$text-success", "$text-warning", "$text-secondary", "$text-error", "$text-primary")
+VERIFIED, UNVERIFIED, NOT_SAID = "✓", "?", "○"
+Colour = Callable[[str], str]
+
+
+def colour_among(speakers: Sequence[str]) -> Colour:
+    """The colour of a speaker's name: always the same within a corpus."""
+    places = {speaker: number for number, speaker in enumerate(speakers)}
+    return lambda speaker: _VOICE_COLOURS[places.get(speaker, len(places)) % len(_VOICE_COLOURS)]
 
 
 class Question(Static):
@@ -26,124 +36,254 @@ class Question(Static):
         super().__init__(Content(shortened(inert(words), 600)), markup=False)
 
 
-class Turn(Widget):
-    """A question, how it was understood, and its answer."""
+class UnderstoodAs(Static, can_focus=True):
+    """How a follow-up was completed; Enter takes the words to the line to ask in, to be changed."""
 
-    DEFAULT_CSS = "Turn { height: auto; }"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "reword", "Change and ask again")]
 
-    def __init__(self, number: int, question: str) -> None:
+    def __init__(self) -> None:
+        super().__init__("", markup=False, classes="understood")
+        self._words = ""
+        self.display = False
+
+    def tell(self, words: str) -> None:
+        self._words = words
+        self.update(Content.assemble("understood as: ", (inert(words), "italic"), "  (Enter or click changes it)"))
+        self.display = True
+
+    def action_reword(self) -> None:
+        self.post_message(Reword(self._words))
+
+    def on_click(self) -> None:
+        self.action_reword()
+
+
+class Said(Static, can_focus=True):
+    """A sentence of an answer. Its evidence is shown while it has the focus, or the mouse over it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open the source"),
+        Binding("right_square_bracket", "walk(1)", "Next citation", key_display="]"),
+        Binding("left_square_bracket", "walk(-1)", "Previous", key_display="[", show=False),
+        Binding("o", "url", "Original"),
+        Binding("c", "copy_quote", "Copy the quote"),
+        Binding("down,j", "next(1)", "Next sentence", show=False),
+        Binding("up,k", "next(-1)", "Previous sentence", show=False),
+    ]
+
+    def __init__(self, words: Content, markers: Sequence[int]) -> None:
+        super().__init__(words, markup=False)
+        self.markers = tuple(markers)
+        self._at = 0
+
+    @property
+    def _view(self) -> AnswerView:
+        return next(each for each in self.ancestors if isinstance(each, AnswerView))
+
+    def _index(self) -> int | None:
+        """Of the citation looked at, among the places of the answer."""
+        numbers = [place.number for place in self._view.places]
+        marker = self.markers[self._at % len(self.markers)] if self.markers else None
+        return numbers.index(marker) if marker in numbers else None
+
+    def look(self) -> None:
+        index = self._index()
+        if index is not None:
+            self.post_message(ShowPlaces(self._view.places, self._view.places_title, index))
+
+    def on_focus(self) -> None:
+        self.look()
+
+    def on_enter(self) -> None:
+        self.look()
+
+    def action_walk(self, by: int) -> None:
+        if self.markers:
+            self._at = (self._at + by) % len(self.markers)
+            self.look()
+
+    def action_open(self, marker: int | None = None) -> None:
+        if marker in self.markers:
+            self._at = self.markers.index(marker)
+        index = self._index()
+        if index is not None:
+            self.post_message(OpenPlace(self._view.places, index))
+
+    def action_url(self) -> None:
+        if (index := self._index()) is not None:
+            self.post_message(OpenUrl(self._view.places[index]))
+
+    def action_copy_quote(self) -> None:
+        if (index := self._index()) is not None:
+            self.post_message(CopyPlace(self._view.places[index]))
+
+    def action_next(self, by: int) -> None:
+        every = [each for each in self.screen.query(Said) if each.display]
+        at = every.index(self) + by
+        if 0 <= at < len(every):
+            every[at].focus()
+
+
+class AnswerView(Vertical):
+    """One answer to a question."""
+
+    def __init__(self, label: str, colour: Colour) -> None:
+        """label: under which settings, where they are not those of the chat; else empty."""
         super().__init__()
-        self.number = number
+        self._label = label
+        self._colour = colour
+        self.answer: Answer | None = None
         self.places: list[Place] = []
-        self._question = question
-        self._source = ""
-        # CommonMark without links from bare addresses: what a source says is shown, never followed.
-        self._body = Markdown("", parser_factory=lambda: MarkdownIt("commonmark"), open_links=False)
+
+    @property
+    def places_title(self) -> str:
+        return "Nearest passages" if self.answer is not None and not self.answer.citations else "Evidence"
 
     def compose(self) -> ComposeResult:
-        yield Question(self._question)
-        yield Static("", markup=False, classes="understood")
-        yield self._body
+        if self._label:
+            yield Static(Content(one_line(self._label)), markup=False, classes="label")
+        yield Static("", markup=False, classes="headline")
+        yield Vertical(classes="sentences")
         yield Static("", markup=False, classes="draft")
-        yield Static("Looking through the sources…", markup=False, classes="pending")
+        yield Static("Looking through the sources …", markup=False, classes="pending")
         yield Static("", markup=False, classes="notices")
         yield Static("", markup=False, classes="measured")
 
-    def understood(self, standalone_question: str) -> None:
-        line = self.query_one(".understood", Static)
-        line.update(Content(f"understood as: {inert(standalone_question)}"))
-        line.display = True
-
-    async def add(self, delta: Delta) -> None:
-        """Shows one more sentence."""
-        await self._append(_shown(delta.sentence, delta.citations))
-
-    def draft(self, words: str) -> None:
-        """What is written beyond the sentences that were checked."""
-        line = self.query_one(".draft", Static)
-        line.update(Content(inert(words)))
-        line.display = bool(words)
-        if words:
-            self.query_one(".pending", Static).display = False
-
-    async def withdraw(self, why: str) -> None:
-        """Takes back the sentences so far."""
-        self._source = ""
-        await self._body.update("")
-        self.draft("")
-        self.pending(f"{why[:1].upper()}{why[1:]} …" if why else "")
-
-    def pending(self, words: str) -> None:
-        line = self.query_one(".pending", Static)
-        line.update(Content(inert(words)))
+    def _show(self, part: str, words: Content) -> None:
+        line = self.query_one(f".{part}", Static)
+        line.update(words)
         line.display = bool(words)
 
-    async def finish(self, answer: Answer) -> None:
-        self.query_one(".pending", Static).display = False
-        self.draft("")
+    async def take(self, event: Draft | Waiting | Withdrawn | Delta | Answer | str) -> None:
+        if isinstance(event, Draft):
+            self._show("draft", Content(inert(event.words)))
+            if event.words:
+                self._show("pending", Content(""))
+        elif isinstance(event, Waiting):
+            self._show("pending", Content(f"The server asks to wait {event.seconds:.0f} seconds …"))
+        elif isinstance(event, Withdrawn):
+            await self.query_one(".sentences").remove_children()
+            self._show("draft", Content(""))
+            self._show("pending", Content(f"{event.why[:1].upper()}{event.why[1:]} …" if event.why else ""))
+        elif isinstance(event, Delta):
+            self._show("pending", Content(""))
+            await self._add(event.sentence, event.citations)
+        elif isinstance(event, str):
+            self._show("draft", Content(""))
+            self._show("pending", Content(f"✗ not answered: {inert(event)}"))
+            self.query_one(".pending").add_class("failed")
+        else:
+            await self._finish(event)
+
+    async def restore(self, answer: Answer) -> None:
+        """An answer that was given before."""
+        for sentence in answer.sentences:
+            await self._add(sentence, [answer.citation(marker) for marker in sentence.citations])
+        await self._finish(answer)
+
+    async def _add(self, sentence: Sentence, citations: Sequence[Citation]) -> None:
+        await self.query_one(".sentences").mount(Said(_shown(sentence, citations, self._colour), sentence.citations))
+
+    async def _finish(self, answer: Answer) -> None:
+        self.answer = answer
         self.places = places_of(answer)
+        self._show("pending", Content(""))
+        self._show("draft", Content(""))
         if answer.abstained:
-            said = f"**{markdown_literal(answer.short)}** {markdown_literal(answer.reason)}\n\n{self._source}"
+            reason = Content.assemble((f"{NOT_SAID} {answer.short}", "bold"), " ", one_line(answer.reason))
+            self._show("headline", reason)
             if not answer.citations:
-                for place in self.places:
-                    words = markdown_literal(shortened(one_line(place.quote), 160))
-                    said += f"{_mark(place.number)} {markdown_literal(place.reference)}: {words}\n\n"
-            await self._body.update(said)
+                nearest = [Said(_nearest(place, self._colour), (place.number,)) for place in self.places]
+                await self.query_one(".sentences").mount_all(nearest)
         elif answer.headline:
-            await self._body.update(f"**{markdown_literal(answer.headline)}**\n\n{self._source}")
-        if answer.notices:
-            notices = self.query_one(".notices", Static)
-            notices.update(Content("\n".join(f"! {one_line(notice)}" for notice in answer.notices)))
-            notices.display = True
-        self.query_one(".measured", Static).update(
-            Content(one_line(" · ".join((f"confidence {answer.confidence:.2f}", *measured(answer)))))
-        )
-        self.query_one(".measured", Static).display = True
-        self.post_message(ShowPlaces(self.places, _title(answer)))
+            self._show("headline", Content(one_line(answer.headline)).stylize("bold"))
+        self._show("notices", Content("\n".join(f"! {one_line(notice)}" for notice in answer.notices)))
+        told = (_support(answer), f"confidence {answer.confidence:.2f}", *measured(answer))
+        self._show("measured", Content(one_line(" · ".join(filter(None, told)))))
 
-    async def fail(self, sentence: str) -> None:
-        self.draft("")
-        pending = self.query_one(".pending", Static)
-        pending.update(Content(f"✗ {inert(sentence)}"))
-        pending.display = True
-        pending.set_classes("failed")
-
-    async def _append(self, markdown: str) -> None:
-        self._source += markdown
-        await self._body.append(markdown)
-
-    @on(Markdown.LinkClicked)
-    def follow(self, event: Markdown.LinkClicked) -> None:
-        event.stop()
-        number = event.href.removeprefix(_LINK)
-        for index, place in enumerate(self.places):
-            if str(place.number) == number:
-                self.post_message(OpenPlace(self.places, index))
-
-    @on(DescendantFocus)
-    def show_own_places(self) -> None:
-        if self.places:
-            self.post_message(ShowPlaces(self.places, f"Sources of answer {self.number}"))
+    @on(events.DescendantFocus)
+    def keep_in_view(self, event: events.DescendantFocus) -> None:
+        event.widget.scroll_visible(animate=False)
 
 
-class Transcript(VerticalScroll):
+class Turn(Widget):
+    """A question, how it was understood, and its answers: the first, and those under other settings beside it."""
+
+    def __init__(self, number: int, question: str, colour: Colour) -> None:
+        super().__init__()
+        self.number = number
+        self.question = question
+        self.standalone_question = question
+        self._colour = colour
+
+    def compose(self) -> ComposeResult:
+        yield Question(self.question)
+        yield UnderstoodAs()
+        with Horizontal(classes="answers"):
+            yield AnswerView("", self._colour)
+
+    def understood(self, standalone_question: str) -> None:
+        self.standalone_question = standalone_question
+        self.query_one(UnderstoodAs).tell(standalone_question)
+
+    def view(self, attempt: int) -> AnswerView | None:
+        views = list(self.query(AnswerView))
+        return views[attempt] if attempt < len(views) else None
+
+    async def again(self, label: str) -> int:
+        """Room for another answer, beside the first; gives its number."""
+        await self.query_one(".answers").mount(AnswerView(label, self._colour))
+        return len(self.query(AnswerView)) - 1
+
+    @property
+    def answer(self) -> Answer | None:
+        """The first."""
+        view = self.view(0)
+        return view.answer if view else None
+
+    @property
+    def places(self) -> list[Place]:
+        """Of the last answer that has any."""
+        return next((view.places for view in reversed(list(self.query(AnswerView))) if view.places), [])
+
+
+class Transcript(VerticalScroll, can_focus=False):
     """All turns, the newest at the end and in view."""
 
     def turn(self, number: int) -> Turn | None:
         return next((turn for turn in self.query(Turn) if turn.number == number), None)
 
 
-def _shown(sentence: Sentence, citations: Sequence[Citation]) -> str:
+def _support(answer: Answer) -> str:
+    """How many of the sentences rest on words that code found, with a sign and in words."""
+    claims = [sentence for sentence in answer.sentences if sentence.support != "none"]
+    if answer.abstained:
+        return f"{NOT_SAID} not in the sources"
+    verified = sum(sentence.support == "verified" for sentence in claims)
+    if verified == len(claims):
+        return f"{VERIFIED} verified, {verified} of {len(claims)}" if claims else ""
+    return f"{UNVERIFIED} {len(claims) - verified} of {len(claims)} unverified"
+
+
+def _shown(sentence: Sentence, citations: Sequence[Citation], colour: Colour) -> Content:
     voice = quoted_voice(sentence, citations)
-    said = f"**{markdown_literal(str(voice))}:** " if voice else ""
-    marks = "".join(f" {_mark(citation.marker)}" for citation in citations)
-    doubt = " *(unverified)*" if sentence.support == "unverified" else ""
-    return f"{said}{markdown_literal(sentence.text)}{marks}{doubt}\n\n"
+    parts: list[str | Content | tuple[str, str]] = []
+    if sentence.support == "unverified":
+        parts.append((f"{UNVERIFIED} unverified: ", "bold $text-warning"))
+    if voice:
+        parts += [(one_line(str(voice)), f"bold {colour(voice.speaker)}"), ": "]
+    parts.append(one_line(sentence.text))
+    parts += [_mark(citation.marker) for citation in citations]
+    return Content.assemble(*parts)
 
 
-def _mark(number: int) -> str:
-    return f"[\\[{number}\\]]({_LINK}{number})"
+def _nearest(place: Place, colour: Colour) -> Content:
+    words = shortened(one_line(place.quote), 160)
+    voice = (one_line(place.voice), colour(place.speaker))
+    return Content.assemble((one_line(place.reference), "bold"), " · ", voice, f": {words}", _mark(place.number))
 
 
-def _title(answer: Answer) -> str:
-    return "Sources" if answer.citations else "Nearest passages"
+def _mark(number: int) -> Content:
+    """The number in brackets, which a click follows."""
+    mark = Content(f"[{number}]").stylize("$text-accent underline").stylize(Style.from_meta({"@click": f"open({number})"}))
+    return Content.assemble(" ", mark)

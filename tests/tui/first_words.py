@@ -15,11 +15,12 @@ from statistics import median, quantiles
 
 from textual import on
 from textual.events import Key
-from textual.widgets import Input, Static
+from textual.widgets import TextArea
 
 from assistant.answering.answers import Answer, Draft
 from assistant.tui.app import ChatApp
 from assistant.tui.messages import AnswerEvent
+from assistant.tui.question_input import QuestionInput
 from tests.scripted_server import Script, scripted_server, spoken
 
 QUESTION = "Why does Lan doubt that the 1977 treaty is an alliance?"
@@ -47,7 +48,7 @@ class TimedChat(ChatApp):
     def note(self) -> None:
         self.shown = self.shown or time.perf_counter()
 
-    @on(Input.Changed)
+    @on(TextArea.Changed)
     def typed(self) -> None:
         if self.typed_at is not None:
             self.keys.append(time.perf_counter() - self.typed_at)
@@ -63,13 +64,13 @@ async def measure(questions: int, url: str, script: Script) -> tuple[list[float]
     app = TimedChat(url)
     delays: list[float] = []
     async with app.run_test(size=(140, 40)) as pilot:
-        while "ready" not in str(app.query_one("#state", Static).content):
+        while not app.state.ready:
             await pilot.pause(0.05)
         app.set_interval(0.05, app.press_one)
         for _ in range(questions):
             await pilot.press("ctrl+n")
             app.shown, app.is_done = None, False
-            app.query_one("#question", Input).value = QUESTION
+            app.query_one(QuestionInput).text = QUESTION
             await pilot.press("enter")
             while not app.is_done:
                 await asyncio.sleep(0.01)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from textual.events import Paste
 from textual.pilot import Pilot
-from textual.widgets import Input, ListView, Markdown, OptionList, Static
+from textual.widgets import ListView, OptionList, Static
 
 from assistant.answering.answers import Citation
 from assistant.inert import inert
@@ -18,8 +18,8 @@ from assistant.tui.messages import AnswerEvent, Place, StateChanged, Understood
 from assistant.tui.models_screen import ModelsScreen
 from assistant.tui.question_input import QuestionInput
 from assistant.tui.source_screen import SourceScreen
-from assistant.tui.sources_pane import SourcesPane
-from assistant.tui.transcript import Transcript, Turn
+from assistant.tui.evidence_pane import EvidencePane
+from assistant.tui.transcript import Said, Transcript, Turn, UnderstoodAs
 from index.documents import Document, Locator, Voice
 from index.embedders import LocalEmbedder
 from index.settings import IndexSettings
@@ -53,7 +53,7 @@ async def ready(pilot: Pilot[None]) -> ChatApp:
 async def ask(pilot: Pilot[None], question: str) -> Turn:
     app = pilot.app
     assert isinstance(app, ChatApp)
-    app.query_one("#question", Input).value = question
+    app.query_one(QuestionInput).text = question
     before = len(app.query(Turn))
     await pilot.press("enter")
     await until(pilot, lambda: len(app.query(Turn)) > before, "a turn")
@@ -61,6 +61,12 @@ async def ask(pilot: Pilot[None], question: str) -> Turn:
     await until(pilot, lambda: bool(turn.places) or bool(turn.query(".failed")), "an answer")
     await pilot.pause()
     return turn
+
+
+def shown(turn: Turn) -> str:
+    """The words of a turn's first answer."""
+    lines = [turn.query_one(".headline", Static), *turn.query(Said)]
+    return "\n".join(str(line.content) for line in lines)
 
 
 @pytest.fixture
@@ -72,17 +78,16 @@ async def test_an_answer_is_shown_with_its_sources_beside_it(app: ChatApp) -> No
     async with app.run_test(size=WIDE) as pilot:
         await ready(pilot)
         turn = await ask(pilot, "Why does Lan doubt that the 1977 treaty is an alliance treaty?")
-        shown = turn.query_one(Markdown).source
-        assert "Ngo Di Lan, as reported by Khang Vu" in shown.replace("\\", "")
+        assert "Ngo Di Lan, as reported by Khang Vu" in shown(turn)
         assert turn.places[0].reference == "Vu 2021, ¶2 (digest)"
-        assert len(app.query_one(SourcesPane).query_one(ListView).children) == len(turn.places)
+        assert len(app.query_one(EvidencePane).query_one(ListView).children) == len(turn.places)
 
 
 async def test_a_source_opens_at_the_cited_words_by_number_list_and_link(app: ChatApp) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await ready(pilot)
         turn = await ask(pilot, "How many Vietnamese troops were in Laos in the late 1970s?")
-        app.query_one("#question", Input).value = "1"
+        app.query_one(QuestionInput).text = "1"
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, SourceScreen), "the source")
         await until(pilot, lambda: bool(app.screen.query(".cited")), "the cited place")
@@ -99,16 +104,16 @@ async def test_a_source_opens_at_the_cited_words_by_number_list_and_link(app: Ch
         await pilot.press("ctrl+o", "enter")
         await until(pilot, lambda: isinstance(app.screen, SourceScreen), "the source from the list")
         await pilot.press("q")
-        turn.post_message(Markdown.LinkClicked(turn.query_one(Markdown), "cite:1"))
-        turn.query_one(Markdown).post_message(Markdown.LinkClicked(turn.query_one(Markdown), "cite:1"))
-        await until(pilot, lambda: isinstance(app.screen, SourceScreen), "the source from the link")
+        turn.query(Said).first().focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, SourceScreen), "the source from the sentence")
 
 
 async def test_a_click_on_the_number_in_the_text_opens_the_source(app: ChatApp) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await ready(pilot)
         turn = await ask(pilot, "Why does Lan doubt that the 1977 treaty is an alliance treaty?")
-        body = turn.query_one(Markdown)
+        body = turn.query(Said).first()
         for y in range(body.region.height):
             for x in range(body.region.width):
                 screen_x, screen_y = body.region.x + x, body.region.y + y
@@ -125,31 +130,31 @@ async def test_follow_ups_show_how_they_were_understood_and_ctrl_n_forgets(app: 
         await ready(pilot)
         await ask(pilot, "Does Taiwan call the United States an ideological enemy?")
         turn = await ask(pilot, "And Beijing?")
-        line = turn.query_one(".understood", Static)
+        line = turn.query_one(UnderstoodAs)
         assert line.display and "Taiwan" in str(line.content)
         await pilot.press("ctrl+n")
         await until(pilot, lambda: not app.query(Turn), "an empty transcript")
         assert app.query_one("#welcome").display
         turn = await ask(pilot, "And Beijing?")
-        assert not turn.query_one(".understood", Static).display
+        assert not turn.query_one(UnderstoodAs).display
 
 
 async def test_what_the_sources_do_not_say_is_said_with_the_nearest_passages(app: ChatApp) -> None:
     async with app.run_test(size=USUAL) as pilot:
         await ready(pilot)
         turn = await ask(pilot, "What is the capital of Mongolia?")
-        assert "The sources do not say" in turn.query_one(Markdown).source
+        assert "The sources do not say" in shown(turn)
         assert len(turn.places) == 3
 
 
 async def test_a_question_asked_before_the_model_is_there_is_answered_when_it_is(app: ChatApp) -> None:
     async with app.run_test(size=USUAL) as pilot:
-        app.query_one("#question", Input).value = "Who signed the treaty between China and North Korea?"
+        app.query_one(QuestionInput).text = "Who signed the treaty between China and North Korea?"
         await pilot.press("enter")
         await until(pilot, lambda: bool(app.query(Turn)), "the turn")
         turn = app.query_one(Turn)
         await until(pilot, lambda: bool(turn.places), "the answer")
-        assert "Zhou Enlai" in turn.query_one(Markdown).source
+        assert "Zhou Enlai" in shown(turn)
 
 
 async def test_an_overlong_question_gets_a_sentence_in_its_turn(app: ChatApp) -> None:
@@ -167,16 +172,17 @@ async def test_a_corpus_that_is_not_there_is_told_and_the_keyboard_lives(tmp_pat
     async with app.run_test(size=USUAL) as pilot:
         await until(pilot, lambda: "does not exist" in state(app), "the failure")
         await pilot.press("h", "i")
-        assert app.query_one("#question", Input).value == "hi"
+        assert app.query_one(QuestionInput).text == "hi"
         await pilot.press("enter")
         await until(
             pilot, lambda: bool(app.query(Turn)) and bool(app.query_one(Turn).query(".failed")), "the failure in the turn"
         )
-        assert "F5 tries again" in str(app.query_one(Turn).query_one(".failed", Static).content)
+        assert "U in the library (F3) tries again" in str(app.query_one(Turn).query_one(".failed", Static).content)
         (tmp_path / "nowhere").mkdir()
         (tmp_path / "nowhere/a.txt").write_text("Glaciers feed the river in August.", encoding="utf-8")
-        await pilot.press("f5")
+        await pilot.press("f3", "u")
         await ready(pilot)
+        await pilot.press("f2")
         assert (await ask(pilot, "What feeds the river in August?")).places
 
 
@@ -184,18 +190,18 @@ async def test_questions_asked_in_a_row_are_answered_in_their_turn(app: ChatApp)
     async with app.run_test(size=USUAL) as pilot:
         line = app.query_one(QuestionInput)
         for question in ("Who signed the treaty between China and North Korea?", "Who denied the reports of June 2000?", "When?"):
-            line.value = question
+            line.text = question
             await pilot.press("enter")
-            assert line.value == ""
+            assert line.text == ""
         await until(pilot, lambda: [bool(turn.places) for turn in app.query(Turn)] == [True] * 3, "three answers")
-        words = [turn.query_one(Markdown).source for turn in app.query(Turn)]
+        words = [shown(turn) for turn in app.query(Turn)]
         assert "Zhou Enlai" in words[0] and "fabricated" in words[1]
 
 
 async def test_a_paste_of_several_lines_is_taken_whole(app: ChatApp) -> None:
     async with app.run_test(size=USUAL) as pilot:
         app.post_message(Paste("Who is\nKhang Vu?\n"))
-        await until(pilot, lambda: app.query_one(QuestionInput).value == "Who is Khang Vu?", "the paste")
+        await until(pilot, lambda: app.query_one(QuestionInput).text == "Who is\nKhang Vu?\n", "the paste")
 
 
 async def test_a_last_word_from_the_background_is_harmless_when_the_chat_closes(app: ChatApp) -> None:
@@ -208,13 +214,13 @@ async def test_a_last_word_from_the_background_is_harmless_when_the_chat_closes(
         assert app.is_running
 
 
-async def test_the_index_is_built_behind_the_first_frame_and_f5_takes_in_changes(corpus: Path, tmp_path: Path) -> None:
+async def test_the_index_is_built_behind_the_first_frame_and_the_library_takes_in_changes(corpus: Path, tmp_path: Path) -> None:
     app = ChatApp({"corpus": corpus, "store": tmp_path / "store"})
     async with app.run_test(size=USUAL) as pilot:
         await ready(pilot)
         assert "2 documents" in state(app)
         (corpus / "ice.txt").write_text("Glaciers feed the river in August.", encoding="utf-8")
-        await pilot.press("f5")
+        await pilot.press("f3", "u", "f2")
         await until(pilot, lambda: "3 documents" in state(app), "the new document")
         turn = await ask(pilot, "What feeds the river in August?")
         assert turn.places[0].document == "ice.txt"
@@ -243,7 +249,7 @@ async def test_every_screen_works_at_every_size(app: ChatApp, size: tuple[int, i
         assert app.query_one(Transcript).region.height >= 3
         assert turn.region.overlaps(app.query_one(Transcript).region)
         await pilot.press("ctrl+o")
-        pane = app.query_one(SourcesPane)
+        pane = app.query_one(EvidencePane)
         assert pane.region.width >= 34 and pane.query_one(ListView).has_focus
         await pilot.press("enter")
         await until(pilot, lambda: bool(app.screen.query(".cited")), "the source")
@@ -252,7 +258,7 @@ async def test_every_screen_works_at_every_size(app: ChatApp, size: tuple[int, i
         await pilot.press("escape", "f1")
         assert isinstance(app.screen, HelpScreen)
         keys = str(app.screen.query_one(Static).content)
-        for words in ("New conversation", "Sources", "Quit", "Update index"):
+        for words in ("New", "Evidence", "Quit", "Conversations"):
             assert words in keys
         await pilot.press("escape", "ctrl+p")
         await pilot.pause()
@@ -267,7 +273,7 @@ async def test_resizing_keeps_everything_in_reach(app: ChatApp) -> None:
             await pilot.resize_terminal(*size)
             await pilot.pause()
             assert app.query_one("#question").region.bottom <= size[1]
-            assert app.query_one(SourcesPane).display == (size == WIDE)
+            assert app.query_one(EvidencePane).display == (size == WIDE)
 
 
 async def test_text_of_a_source_is_text_whatever_it_holds(tmp_path: Path) -> None:
@@ -281,12 +287,10 @@ async def test_text_of_a_source_is_text_whatever_it_holds(tmp_path: Path) -> Non
     async with app.run_test(size=WIDE) as pilot:
         await ready(pilot)
         turn = await ask(pilot, "Which lighthouse burns at night?")
-        words = "".join(
-            block.plain for block in (child.visual for child in turn.query_one(Markdown).children) if hasattr(block, "plain")
-        )
+        words = shown(turn)
         for literal in ("[red]Alexandria[/red]", "[unclosed **bold** `code` <b>x</b>", "␛]8;;http://x"):
             assert literal in words
-        app.query_one("#question", Input).value = "[1]"
+        app.query_one(QuestionInput).text = "[1]"
         await pilot.press("enter")
         await until(pilot, lambda: bool(app.screen.query(".cited")), "the source")
         await pilot.pause()
@@ -299,8 +303,8 @@ async def test_a_changed_source_says_so_and_a_megabyte_line_opens(app: ChatApp) 
     text = "start " + "word " * 200_000 + "the cited words" + " tail" * 1000
     document = Document("d", "D", text, "x", (Locator(0, len(text), "¶1"),))
     at = text.index("the cited words")
-    good = Place(1, "d", at, at + 15, "the cited words", "D, ¶1", "A")
-    stale = Place(2, "d", 0, 5, "other", "D, ¶1", "A")
+    good = Place(1, "d", at, at + 15, "the cited words", "D, ¶1", "A", "A")
+    stale = Place(2, "d", 0, 5, "other", "D, ¶1", "A", "A")
     async with app.run_test(size=USUAL) as pilot:
         await ready(pilot)
         await app.push_screen(SourceScreen([good, stale], 0, lambda _: document))
@@ -332,15 +336,15 @@ async def test_words_appear_as_they_come_and_escape_keeps_what_there_is(debate_s
         async with written_by(url, debate_store).run_test(size=WIDE) as pilot:
             app = await ready(pilot)
             assert "answers written on this machine (127.0.0.1" in state(app) and "by small-model" in state(app)
-            app.query_one("#question", Input).value = "Why does Lan doubt that the 1977 treaty is an alliance?"
+            app.query_one(QuestionInput).text = "Why does Lan doubt that the 1977 treaty is an alliance?"
             await pilot.press("enter")
             await until(pilot, lambda: bool(app.query(Turn)), "a turn")
             turn = app.query_one(Turn)
             await until(pilot, lambda: "And" in str(turn.query_one(".draft", Static).content), "words that are not checked yet")
-            assert "duties are unclear" in turn.query_one(Markdown).source
+            assert "duties are unclear" in shown(turn)
             # The keyboard is alive while words come.
             await pilot.press("n", "e", "x", "t")
-            assert app.query_one("#question", Input).value == "next"
+            assert app.query_one(QuestionInput).text == "next"
             await pilot.press("escape")
             await until(pilot, lambda: bool(turn.places), "what there is")
             await pilot.pause()
@@ -355,7 +359,7 @@ async def test_sentences_that_are_taken_back_are_gone(debate_store: Path) -> Non
         async with written_by(url, debate_store).run_test(size=WIDE) as pilot:
             await ready(pilot)
             turn = await ask(pilot, "Why does Lan doubt that the 1977 treaty is an alliance?")
-            assert "Paris" not in turn.query_one(Markdown).source and "Lan doubts" in turn.query_one(Markdown).source
+            assert "Paris" not in shown(turn) and "Lan doubts" in shown(turn)
             assert "this is the answer without it" in str(turn.query_one(".notices", Static).content)
 
 
@@ -365,7 +369,7 @@ async def test_who_writes_the_answers_is_chosen_in_the_chat(app: ChatApp, monkey
         async with app.run_test(size=WIDE) as pilot:
             await ready(pilot)
             assert "written on" not in state(app)
-            await pilot.press("f2")
+            await pilot.press("f6")
             await until(pilot, lambda: isinstance(app.screen, ModelsScreen), "the choice")
             assert script.listed == 0, "nothing is asked before the person wants to look"
             await pilot.press("down", "enter")
@@ -374,7 +378,7 @@ async def test_who_writes_the_answers_is_chosen_in_the_chat(app: ChatApp, monkey
             await until(pilot, lambda: "written on this machine (127.0.0.1" in state(app), "the model")
             turn = await ask(pilot, "Why does Lan doubt that the 1977 treaty is an alliance?")
             assert "small-model" in str(turn.query_one(".measured", Static).content)
-            await pilot.press("f2", "enter")
+            await pilot.press("f6", "enter")
             await until(pilot, lambda: "written on" not in state(app), "the sources' own words")
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
 
 from assistant.answering.answers import Answer, Citation, Delta, Sentence
 from assistant.tui.app import ChatApp
 from assistant.tui.messages import AnswerEvent, Place, StateChanged, Understood
+from assistant.tui.question_input import QuestionInput
 from assistant.tui.source_screen import SourceScreen
 from assistant.tui.transcript import Transcript, Turn
 from index.documents import Voice
@@ -68,13 +68,13 @@ class StillApp(ChatApp):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#question", Input).cursor_blink = False
+        self.query_one(QuestionInput).cursor_blink = False
 
 
 async def talk(pilot: Pilot[None]) -> None:
     app = pilot.app
     for number, (question, abstained) in enumerate([("Who doubts it?", False), ("How long is the river?", True)], start=1):
-        await app.query_one(Transcript).mount(Turn(number, question))
+        await app.query_one(Transcript).mount(Turn(number, question, pilot.app.colour))
         app.query_one("#welcome").display = False
         await pilot.pause()
         if not abstained:
@@ -98,10 +98,8 @@ def test_an_answer_and_an_abstention(snap_compare: Snapshot, size: tuple[int, in
 @pytest.mark.parametrize("size", SIZES)
 def test_a_source_at_the_cited_words(snap_compare: Snapshot, size: tuple[int, int]) -> None:
     async def open_source(pilot: Pilot[None]) -> None:
-        place = Place(1, "rivers.md", AT, AT + len(QUOTE), QUOTE, CITATION.reference, str(KELLER))
+        place = Place(1, "rivers.md", AT, AT + len(QUOTE), QUOTE, CITATION.reference, str(KELLER), KELLER.speaker)
         screen = SourceScreen([place], 0, lambda _: DOCUMENT)
-        screen.set_class(size[0] < 100, "narrow")
-        screen.set_class(size[1] < 20, "low")
         await pilot.app.push_screen(screen)
         await pilot.pause()
 

@@ -1,0 +1,245 @@
+"""A conversation as a file: Markdown, HTML or JSON, and its sources as BibTeX or CSL-JSON, with pinpoint locators."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from assistant.answering.answers import Answer, Citation
+from assistant.answering.contract import answer_as_json
+from assistant.history import Kept, KeptTurn
+from assistant.inert import markdown_literal, one_line
+from index.documents import Document
+from index.errors import AssistantError, HistoryError
+from index.speakers import family_name, folded
+
+FORMATS = {"Markdown": ".md", "HTML": ".html", "JSON": ".json", "BibTeX": ".bib", "CSL-JSON": ".csl.json"}
+"""Format -> how its files end."""
+Read = Callable[[str], Document]
+"""Document id -> document; raises AssistantError when it is gone."""
+_TEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+}  # fmt: skip
+_STYLE = (
+    "body{font:16px/1.5 Georgia,serif;max-width:44em;margin:2em auto;padding:0 1em;color:#222;background:#fff}"
+    "h2{font-size:1.1em;border-left:4px solid #357;padding-left:.6em;margin-top:2em}.voice{font-weight:bold}"
+    ".doubt{color:#a30;font-weight:bold}.note,.quote{color:#555}.quote{font-style:italic}li{margin:.5em 0}"
+)
+
+
+def write_export(path: Path, name: str, kept: Kept, turns: Sequence[KeptTurn], read: Read) -> None:
+    """name: one of FORMATS. Raises HistoryError where the file is there already, or cannot be written."""
+    words = export(name, kept, turns, read)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(words)
+    except FileExistsError as error:
+        raise HistoryError(f"{path} is there already; choose another name.") from error
+    except OSError as error:
+        raise HistoryError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+
+
+def export(name: str, kept: Kept, turns: Sequence[KeptTurn], read: Read) -> str:
+    """name: one of FORMATS."""
+    if name == "JSON":
+        return json.dumps(_as_json(kept, turns), indent=2, ensure_ascii=False) + "\n"
+    if name == "BibTeX":
+        return "\n".join(_bibtex(key, entry) for key, entry in _cited(turns, read).items())
+    if name == "CSL-JSON":
+        return json.dumps([_csl(key, entry) for key, entry in _cited(turns, read).items()], indent=2, ensure_ascii=False) + "\n"
+    return (_as_markdown if name == "Markdown" else _as_html)(kept, turns, read)
+
+
+def _answers(turn: KeptTurn) -> list[tuple[str, Answer]]:
+    return [*([("", turn.answer)] if turn.answer else []), *turn.again]
+
+
+def _instead(turn: KeptTurn) -> str:
+    return turn.said or f"Not answered: {turn.failure or 'the program ended before.'}"
+
+
+def _as_json(kept: Kept, turns: Sequence[KeptTurn]) -> dict[str, Any]:
+    return {
+        "title": kept.title,
+        "corpus": Path(kept.corpus).name,
+        "begun": _time(kept.begun),
+        "turns": [
+            {
+                "asked": _time(turn.asked),
+                "question": turn.question,
+                "answer": answer_as_json(turn.answer) if turn.answer else None,
+                "failure": turn.failure,
+                "again": [{"settings": settings, "answer": answer_as_json(answer)} for settings, answer in turn.again],
+            }
+            for turn in turns
+        ],
+    }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+
+
+# -- to be read --------------------------------------------------------------------------------------------------------------
+
+
+def _changed(citation: Citation, read: Read) -> str:
+    """What a reader should know of the source since; empty where nothing changed."""
+    try:
+        document = read(citation.document)
+    except AssistantError:
+        return "the source is gone from the corpus since"
+    if document.text[citation.start : citation.end] != citation.quote:
+        return "the source has changed since: these words no longer stand at their place"
+    return ""
+
+
+def _as_markdown(kept: Kept, turns: Sequence[KeptTurn], read: Read) -> str:
+    lines = [f"# {markdown_literal(kept.title)}", "", f"Begun {_time(kept.begun)}.", ""]
+    for turn in turns:
+        lines += [f"## {markdown_literal(turn.question)}", ""]
+        for settings, answer in _answers(turn):
+            lines += [f"*Asked again: {markdown_literal(settings)}*", ""] if settings else []
+            if answer.standalone_question != turn.question:
+                lines += [f"*understood as: {markdown_literal(answer.standalone_question)}*", ""]
+            if answer.abstained:
+                lines += [f"**{markdown_literal(answer.short)}** {markdown_literal(answer.reason)}", ""]
+            elif answer.headline:
+                lines += [f"**{markdown_literal(answer.headline)}**", ""]
+            for sentence in answer.sentences:
+                voice = answer.voice_of(sentence)
+                said = f"**{markdown_literal(str(voice))}:** " if voice else ""
+                doubt = "**unverified:** " if sentence.support == "unverified" else ""
+                marks = "".join(f" [{marker}]" for marker in sentence.citations)
+                lines += [f"{doubt}{said}{markdown_literal(sentence.text)}{marks}", ""]
+            for citation in answer.citations:
+                changed = _changed(citation, read)
+                told = f"{citation.reference}; {citation.title}; {citation.document}"
+                lines.append(f"{citation.marker}. {markdown_literal(told)}{f' (**{changed}**)' if changed else ''}:")
+                lines.append(f"   > {markdown_literal(citation.quote)}")
+            lines += [""] if answer.citations else []
+            lines += [line for notice in answer.notices for line in (f"*{markdown_literal(notice)}*", "")]
+        if not _answers(turn):
+            lines += [markdown_literal(_instead(turn)), ""]
+    return "\n".join(lines)
+
+
+def _as_html(kept: Kept, turns: Sequence[KeptTurn], read: Read) -> str:
+    title = escape(one_line(kept.title))
+    parts = [
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>',
+        f'<h1>{title}</h1><p class="note">Begun {_time(kept.begun)}.</p>',
+    ]
+
+    def told(words: str) -> str:
+        return escape(one_line(words))
+
+    for number, turn in enumerate(turns):
+        parts.append(f"<h2>{told(turn.question)}</h2>")
+        for attempt, (settings, answer) in enumerate(_answers(turn)):
+            here = f"c{number}-{attempt}-"
+            parts += [f'<p class="note">Asked again: {told(settings)}</p>'] if settings else []
+            if answer.standalone_question != turn.question:
+                parts.append(f'<p class="note">understood as: {told(answer.standalone_question)}</p>')
+            if answer.abstained:
+                parts.append(f"<p><b>{told(answer.short)}</b> {told(answer.reason)}</p>")
+            elif answer.headline:
+                parts.append(f"<p><b>{told(answer.headline)}</b></p>")
+            for sentence in answer.sentences:
+                voice = answer.voice_of(sentence)
+                said = f'<span class="voice">{told(str(voice))}:</span> ' if voice else ""
+                doubt = '<span class="doubt">unverified:</span> ' if sentence.support == "unverified" else ""
+                marks = "".join(f' <a href="#{here}{marker}">[{marker}]</a>' for marker in sentence.citations)
+                parts.append(f"<p>{doubt}{said}{told(sentence.text)}{marks}</p>")
+            parts.append("<ol>" if answer.citations else "")
+            for citation in answer.citations:
+                changed = _changed(citation, read)
+                doubt = f' <span class="doubt">{changed}</span>' if changed else ""
+                parts.append(
+                    f'<li id="{here}{citation.marker}" value="{citation.marker}">{told(citation.reference)}; '
+                    f"{told(citation.title)}; {told(citation.document)}{doubt}<br>"
+                    f'<span class="quote">“{told(citation.quote)}”</span></li>'
+                )
+            parts.append("</ol>" if answer.citations else "")
+            parts += [f'<p class="note">{told(notice)}</p>' for notice in answer.notices]
+        if not _answers(turn):
+            parts.append(f"<p>{told(_instead(turn))}</p>")
+    return "\n".join(filter(None, parts)) + "\n</html>\n"
+
+
+# -- bibliography ------------------------------------------------------------------------------------------------------------
+
+
+class _Entry:
+    """A document that is cited, and where in it."""
+
+    def __init__(self, citation: Citation, document: Document | None) -> None:
+        self.citation = citation
+        self.document = document
+        self.locators: dict[str, None] = {}
+
+
+def _cited(turns: Sequence[KeptTurn], read: Read) -> dict[str, _Entry]:
+    """Key -> entry, each document once, in the order in which they are first cited."""
+    entries: dict[str, _Entry] = {}
+    for citation in (each for turn in turns for _, answer in _answers(turn) for each in answer.citations):
+        if citation.document not in entries:
+            try:
+                document = read(citation.document)
+            except AssistantError:
+                document = None
+            entries[citation.document] = _Entry(citation, document)
+        entries[citation.document].locators[citation.locator] = None
+    keyed: dict[str, _Entry] = {}
+    for entry in entries.values():
+        author = folded(family_name(entry.citation.authors[0])) if entry.citation.authors else ""
+        stem = re.sub(r"[^a-z0-9]+", "", f"{author or 'source'}{(entry.citation.published or '')[:4]}") or "source"
+        key, number = stem, 1
+        while key in keyed:
+            number += 1
+            key = f"{stem}-{number}"
+        keyed[key] = entry
+    return keyed
+
+
+def _bibtex(key: str, entry: _Entry) -> str:
+    citation, document = entry.citation, entry.document
+    fields = {
+        "title": citation.title,
+        "author": " and ".join(f"{{{_tex(author)}}}" for author in citation.authors),
+        "year": (citation.published or "")[:4],
+        "date": citation.published or "",
+        "publisher": (document.publisher or "") if document else "",
+        "url": (document.url or "") if document else "",
+        "note": f"cited at {', '.join(entry.locators)}; {citation.document}",
+    }
+    told = [f"  {name} = {{{value if name == 'author' else _tex(value)}}}" for name, value in fields.items() if value]
+    return f"@misc{{{key},\n" + ",\n".join(told) + "\n}\n"
+
+
+def _tex(words: str) -> str:
+    return "".join(_TEX.get(letter, letter) for letter in one_line(words))
+
+
+def _csl(key: str, entry: _Entry) -> dict[str, Any]:
+    citation, document = entry.citation, entry.document
+    parts = [int(part) for part in (citation.published or "").split("-") if part.isdecimal()]
+    told: dict[str, Any] = {
+        "id": key,
+        "type": "document",
+        "title": one_line(citation.title),
+        # Which part of a name is the family's is not told: it is not the last everywhere.
+        "author": [{"literal": one_line(author)} for author in citation.authors],
+        "issued": {"date-parts": [parts]} if parts else None,
+        "publisher": document.publisher if document else None,
+        "URL": document.url if document else None,
+        "note": f"cited at {', '.join(entry.locators)}; {citation.document}",
+    }
+    return {name: value for name, value in told.items() if value}

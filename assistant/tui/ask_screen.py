@@ -1,0 +1,493 @@
+"""F2: the conversation, with the evidence beside it."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from threading import Event as Flag
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from assistant.answering.answers import Answer, Delta, Draft, Finished, Rewritten, Waiting, Withdrawn
+from assistant.inert import one_line
+from assistant.tui.evidence_pane import EvidencePane
+from assistant.tui.messages import AnswerEvent, OpenPlace, Reword, ShowPlaces, Understood
+from assistant.tui.mode_screen import ModeScreen, State
+from assistant.tui.question_input import QuestionInput
+from assistant.tui.transcript import Said, Transcript, Turn
+from index.errors import AssistantError, HistoryError
+from index.filters import Filter
+
+if TYPE_CHECKING:
+    from assistant.answering.conversation import Conversation
+    from assistant.history import Kept
+    from assistant.retrieval.followups import Turn as Spoken
+    from assistant.tui.again_screen import Otherwise
+    from index.documents import Document
+
+# A number alone, with or without its brackets, asks for that source of the last answer.
+_SOURCE_NUMBER = re.compile(r"\[?(\d{1,2})\]?")
+_WELCOME = (
+    "Ask what the sources say, and who says it; Enter sends the question, Ctrl+J begins a new line.\n"
+    "Each sentence of an answer rests on words of a source: click its number, or press Ctrl+O, to see them in their place.\n"
+    "F1 shows all keys. F3 is the library, F4 measures the answers, F5 maps who holds what."
+)
+_REMEMBERED = 200
+
+
+class AskScreen(ModeScreen):
+    MODE = "ask"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+o", "evidence", "Evidence", priority=True),
+        Binding("ctrl+r", "again", "Again, otherwise", priority=True),
+        Binding("f7", "conversations", "Conversations", priority=True),
+        Binding("f8", "filter", "Filter", priority=True),
+        Binding("ctrl+e", "export", "Export", priority=True, show=False),
+        Binding("escape", "stop_or_back", "Stop the answer, or back to the question", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conversation: Conversation | None = None
+        self._kept: int | None = None
+        """The number of the conversation among those that are kept; None before its first question."""
+        self._asked = 0
+        self._answering: int | None = None
+        self._stopped = Flag()
+        self.is_changing = False
+        """Whether who writes the answers is being changed: questions wait."""
+        self._waiting: deque[int] = deque()
+        self._before: dict[int, tuple[Spoken, ...]] = {}
+        """What had been said when the question with this number was asked."""
+        self._rows: dict[int, int] = {}
+        """The number of its turn among those that are kept."""
+        self._only: Filter | None = None
+        self._failure: str | None = None
+
+    def body(self) -> Iterable[Widget]:
+        with Horizontal(id="desk"):
+            with Transcript(id="transcript"), VerticalScroll(id="welcome", can_focus=False):
+                yield Static(_WELCOME, markup=False)
+                yield OptionList(id="suggestions")
+            yield EvidencePane(self._read, lambda speaker: self.chat.colour(speaker), id="evidence")
+        yield Static("", markup=False, id="chips")
+        yield QuestionInput("Ask the sources", id="question")
+
+    def _read(self, document_id: str) -> Document:
+        assistant = self.chat.assistant
+        if assistant is None:
+            raise AssistantError("the chat is still starting; look again in a moment.")
+        return assistant.store.document(document_id)
+
+    def on_mount(self) -> None:
+        self.query_one("#question").focus()
+        self.query_one("#suggestions").display = False
+        self.query_one("#chips").display = False
+        self.watch(self.app, "state", self._follow)
+
+    def _follow(self, state: State) -> None:
+        assistant = self.chat.assistant
+        if assistant is not None and self._conversation is None:
+            self._failure = None
+            self._conversation = assistant.converse(only=self._only)
+            self._suggest()
+        elif state.failed and self._conversation is None:
+            self._failure = state.words
+        self.next()
+
+    # -- an empty chat ---------------------------------------------------------------------------------------------------
+
+    @work(thread=True, group="suggest")
+    def _suggest(self) -> None:
+        with suppress(AssistantError):
+            if self.chat.history is not None:
+                self.app.call_from_thread(self.query_one(QuestionInput).remember, self.chat.history.questions(_REMEMBERED))
+        with suppress(AssistantError):
+            if self.chat.assistant is not None:
+                self.app.call_from_thread(self._show_suggestions, self.chat.assistant.suggestions())
+
+    def _show_suggestions(self, questions: list[str]) -> None:
+        if (options := next(iter(self.query("#suggestions").results(OptionList)), None)) is not None:
+            options.clear_options()
+            options.add_options(Option(Content(one_line(question))) for question in questions)
+            options.display = bool(questions)
+
+    @on(OptionList.OptionSelected, "#suggestions")
+    def ask_suggested(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.post_message(QuestionInput.Asked(str(event.option.prompt)))
+        self.query_one("#question").focus()
+
+    # -- asking ----------------------------------------------------------------------------------------------------------
+
+    @on(QuestionInput.Asked)
+    async def ask(self, event: QuestionInput.Asked) -> None:
+        number = _SOURCE_NUMBER.fullmatch(event.question)
+        if number:
+            self._open_number(int(number[1]))
+            return
+        await self._mount(event.question)
+        # Asked before the model is there, or before the last answer: answered in its turn.
+        self._waiting.append(self._asked)
+        self.next()
+
+    async def _mount(self, question: str) -> Turn:
+        self.query_one("#welcome").display = False
+        self._asked += 1
+        turn = Turn(self._asked, question, self.chat.colour)
+        transcript = self.query_one(Transcript)
+        await transcript.mount(turn)
+        transcript.scroll_end(animate=False)
+        return turn
+
+    def next(self) -> None:
+        """Begins the next question if nothing is being answered and there is something to answer with."""
+        if self._answering is not None or self.is_changing or not self._waiting:
+            return
+        if self._conversation is not None:
+            # Set here and not in the worker: whatever comes next must find it set.
+            self._answering = self._waiting.popleft()
+            self._stopped = Flag()
+            turn = self._turn(self._answering)
+            if turn is not None:
+                self._before[turn.number] = self._conversation.turns
+                self._answer(turn.number, turn.question, self._conversation, self._stopped, 0, "")
+            else:
+                self._answering = None
+        elif self._failure is not None:
+            while self._waiting:
+                self.post_message(AnswerEvent(self._waiting.popleft(), f"{self._failure} U in the library (F3) tries again."))
+
+    def _open_number(self, number: int) -> None:
+        turns = list(self.query(Turn))
+        places = turns[-1].places if turns else []
+        if 0 < number <= len(places):
+            self.post_message(OpenPlace(places, number - 1))
+        else:
+            self.notify(f"The last answer has no source {number}.", timeout=4)
+
+    @work(thread=True, group="ask")
+    def _answer(self, number: int, question: str, conversation: Conversation, stopped: Flag, attempt: int, label: str) -> None:
+        """attempt: 0 for the first answer, whose question is kept before anything is looked for."""
+        try:
+            row = self._keep_question(number, question) if attempt == 0 else self._rows.get(number)
+            for event in conversation.ask(question, stopped):
+                if self._answering != number:
+                    # A new conversation was begun meanwhile.
+                    stopped.set()
+                    return
+                if isinstance(event, Rewritten) and attempt == 0:
+                    self.post_message(Understood(number, event.standalone_question))
+                elif isinstance(event, Draft | Waiting | Withdrawn | Delta):
+                    self.post_message(AnswerEvent(number, event, attempt))
+                elif isinstance(event, Finished):
+                    self._keep_answer(row, event.answer, label)
+                    self.post_message(AnswerEvent(number, event.answer, attempt))
+        except AssistantError as error:
+            self._fail(number, str(error), attempt)
+        except Exception as error:  # noqa: BLE001 - a worker's fault must be seen, not end the app
+            self._fail(number, f"a fault of the program: {type(error).__name__}: {error}", attempt)
+
+    def _fail(self, number: int, why: str, attempt: int) -> None:
+        row = self._rows.get(number)
+        if attempt == 0 and row is not None and self.chat.history is not None:
+            with suppress(HistoryError):
+                self.chat.history.failed(row, why)
+        self.post_message(AnswerEvent(number, why, attempt))
+
+    def _keep_question(self, number: int, question: str) -> int | None:
+        history = self.chat.history
+        if history is None:
+            return None
+        try:
+            if self._kept is None:
+                self._kept = history.begin(question, self.chat.corpus)
+            self._rows[number] = history.ask(self._kept, question)
+        except HistoryError as error:
+            self.app.call_from_thread(self.chat.lose_history, error)
+        return self._rows.get(number)
+
+    def _keep_answer(self, row: int | None, answer: Answer, label: str) -> None:
+        from assistant.answering.conversation import spoken
+
+        history = self.chat.history
+        if history is None or row is None:
+            return
+        try:
+            if label:
+                history.answered_again(row, label, answer)
+            else:
+                history.answered(row, answer, spoken(answer))
+        except HistoryError as error:
+            self.app.call_from_thread(self.chat.lose_history, error)
+
+    def _turn(self, number: int) -> Turn | None:
+        """None for a turn that was cleared away, and when the chat is closing."""
+        transcript = next(iter(self.query(Transcript)), None)
+        return None if transcript is None else transcript.turn(number)
+
+    @on(Understood)
+    def show_understood(self, message: Understood) -> None:
+        turn = self._turn(message.number)
+        if turn is not None:
+            turn.understood(message.standalone_question)
+
+    @on(AnswerEvent)
+    async def show_answer(self, message: AnswerEvent) -> None:
+        event = message.event
+        is_last = isinstance(event, Answer | str)
+        if is_last and self._answering == message.number:
+            self._answering = None
+            self.next()
+        turn = self._turn(message.number)
+        view = turn.view(message.attempt) if turn is not None else None
+        if turn is None or view is None:
+            return
+        await view.take(event)
+        if isinstance(event, Answer):
+            await self.query_one(EvidencePane).show(view.places, view.places_title)
+        if is_last:
+            # The question stays in view above a long answer; the trouble with a long question stands below it.
+            in_view = turn.query_one(".failed") if isinstance(event, str) else turn
+            self.call_after_refresh(self.query_one(Transcript).scroll_to_widget, in_view, animate=False, top=in_view is turn)
+
+    @on(ShowPlaces)
+    async def show_places(self, message: ShowPlaces) -> None:
+        await self.query_one(EvidencePane).show(message.places, message.title, message.index)
+
+    @on(Reword)
+    def reword(self, message: Reword) -> None:
+        line = self.query_one(QuestionInput)
+        line.fill(message.words)
+        line.focus()
+
+    # -- again, under other settings -------------------------------------------------------------------------------------
+
+    def action_again(self) -> None:
+        from assistant.tui.again_screen import AgainScreen
+
+        turns = list(self.query(Turn))
+        focused = next((each for each in (self.focused.ancestors if self.focused else ()) if isinstance(each, Turn)), None)
+        turn = focused or (turns[-1] if turns else None)
+        if len(self.app.screen_stack) > 1 or self.chat.assistant is None:
+            return
+        if turn is None:
+            self.notify("There is no question to ask again yet.", timeout=4)
+        elif self._answering is not None:
+            self.notify("An answer is being written; Esc ends it.", timeout=4)
+        else:
+            settings = self.chat.assistant.settings
+            screen = AgainScreen(turn.question, settings, self.chat.assistant.writes)
+            self.app.push_screen(screen, lambda otherwise: self._ask_again(turn, otherwise))
+
+    async def _ask_again(self, turn: Turn, otherwise: Otherwise | None) -> None:
+        assistant = self.chat.assistant
+        if otherwise is None or assistant is None or self._answering is not None or not turn.is_attached:
+            return
+        try:
+            conversation = assistant.converse(
+                self._before.get(turn.number, ()),
+                only=self._only,
+                abstain_below=otherwise.threshold,
+                passages=otherwise.passages,
+                is_quoting=otherwise.is_quoting,
+            )
+        except AssistantError as error:
+            self.notify(one_line(str(error)), severity="error", markup=False)
+            return
+        attempt = await turn.again(otherwise.words)
+        self._answering = turn.number
+        self._stopped = Flag()
+        self._answer(turn.number, turn.question, conversation, self._stopped, attempt, otherwise.words)
+
+    # -- which passages may answer ---------------------------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        from assistant.tui.filter_screen import FilterScreen
+
+        if self.chat.assistant is not None and len(self.app.screen_stack) == 1:
+            self.app.push_screen(FilterScreen(self.chat.assistant.store, self._only or Filter()), self._allow)
+
+    def _allow(self, only: Filter | None) -> None:
+        assistant = self.chat.assistant
+        if only is None or assistant is None or self._conversation is None:
+            return
+        try:
+            assistant.check_filter(only)
+        except AssistantError as error:
+            self.notify(one_line(str(error)), severity="error", markup=False)
+            return
+        self._only = only if only else None
+        self._conversation = assistant.converse(self._conversation.turns, only=self._only)
+        chips = self.query_one("#chips", Static)
+        chips.display = bool(only)
+        told = [
+            *(f"voice: {each}" for each in only.voices),
+            *(f"source: {each}" for each in only.documents),
+            *(f"kind: {each}" for each in only.kinds),
+            *([f"from {only.since}"] if only.since else []),
+            *([f"until {only.until}"] if only.until else []),
+        ]
+        chips.update(
+            Content.assemble("only ", *(part for each in told for part in ((f" {one_line(each)} ", "reverse"), " ")), "(F8)")
+        )
+
+    # -- conversations ---------------------------------------------------------------------------------------------------
+
+    def action_new(self) -> None:
+        self.run_worker(self.clear(), group="clear", exclusive=True)
+
+    async def clear(self) -> None:
+        """A new conversation: follow-ups lean on nothing. What was said is kept."""
+        while len(self.app.screen_stack) > 1:
+            self.app.pop_screen()
+        self._stopped.set()
+        self._answering = None
+        self._waiting.clear()
+        self._kept = None
+        self._before.clear()
+        self._rows.clear()
+        if self.chat.assistant is not None:
+            self._conversation = self.chat.assistant.converse(only=self._only)
+        await self.query_one(Transcript).query(Turn).remove()
+        await self.query_one(EvidencePane).show([], "Evidence")
+        self.query_one("#welcome").display = True
+        self.to_question()
+
+    def action_conversations(self) -> None:
+        from assistant.tui.conversations_screen import ConversationsScreen
+
+        if len(self.app.screen_stack) > 1:
+            return
+        if self.chat.history is None:
+            self.notify("No conversations are kept (see the notice at the start).", timeout=6)
+        else:
+            self._remember_place()
+            self.app.push_screen(ConversationsScreen(self.chat.history), self._reopen)
+
+    def _remember_place(self) -> None:
+        history, transcript = self.chat.history, self.query_one(Transcript)
+        turns = list(self.query(Turn))
+        if history is not None and self._kept is not None and turns:
+            at = next((n for n, turn in enumerate(turns) if turn.virtual_region.bottom > transcript.scroll_offset.y), 0)
+            with suppress(HistoryError):
+                history.remember_place(self._kept, at)
+
+    async def _reopen(self, kept: Kept | None) -> None:
+        from assistant.answering.conversation import spoken
+        from assistant.retrieval.followups import Turn as Spoken
+
+        history, assistant = self.chat.history, self.chat.assistant
+        if kept is None or history is None:
+            return
+        try:
+            turns, place = history.turns(kept.number), history.place(kept.number)
+        except HistoryError as error:
+            self.notify(one_line(str(error)), severity="error", markup=False)
+            return
+        await self.clear()
+        self._kept = kept.number
+        said: list[Spoken] = []
+        mounted: list[Turn] = []
+        for told in turns:
+            turn = await self._mount(told.question)
+            mounted.append(turn)
+            self._before[turn.number], self._rows[turn.number] = tuple(said), told.number
+            view = turn.view(0)
+            assert view is not None
+            if told.answer is not None:
+                if told.answer.standalone_question != told.question:
+                    turn.understood(told.answer.standalone_question)
+                await view.restore(told.answer)
+                said += [Spoken("user", told.question), Spoken("assistant", spoken(told.answer))]
+            else:
+                why = told.failure or (
+                    f"this release cannot show the answer as it was; it said: {told.said}"
+                    if told.said
+                    else "the program ended before the answer came; Ctrl+R asks again."
+                )
+                await view.take(why)
+            for label, answer in told.again:
+                again = turn.view(await turn.again(label))
+                assert again is not None
+                await again.restore(answer)
+        if assistant is not None:
+            self._conversation = assistant.converse(said, only=self._only)
+            if kept.corpus != self.chat.corpus:
+                self.notify(
+                    f"This conversation was over another corpus ({one_line(kept.corpus)}).", severity="warning", markup=False
+                )
+        if mounted:
+            there = mounted[min(place, len(mounted) - 1) if place is not None else -1]
+            await self.query_one(EvidencePane).show(there.places, "Evidence")
+            self.call_after_refresh(self.query_one(Transcript).scroll_to_widget, there, animate=False, top=True)
+
+    def action_export(self) -> None:
+        from assistant.tui.export_screen import ExportScreen
+
+        if len(self.app.screen_stack) > 1:
+            return
+        if self._kept is None or self.chat.history is None or self._answering is not None:
+            self.notify("There is no whole answer to export yet.", timeout=4)
+        else:
+            self.app.push_screen(ExportScreen(self._kept, self.chat.history, self._read), self._told_export)
+
+    def _told_export(self, path: Path | None) -> None:
+        if path is not None:
+            self.notify(f"Written: {one_line(str(path))}", markup=False, timeout=10)
+
+    # -- keys ------------------------------------------------------------------------------------------------------------
+
+    def action_evidence(self) -> None:
+        """Goes to the evidence, unfolding it where the terminal is narrow."""
+        if len(self.app.screen_stack) > 1:
+            return
+        if self.has_class("unfolded") or self.query_one(EvidencePane).has_focus_within:
+            self.to_question()
+        else:
+            self.add_class("unfolded")
+            self.query_one(EvidencePane).focus_list()
+
+    def action_stop_or_back(self) -> None:
+        """Ends an answer that is being written, which keeps what there is; else goes back to the question."""
+        if self._answering is not None:
+            self._stopped.set()
+        self.to_question()
+
+    def to_question(self) -> None:
+        self.remove_class("unfolded")
+        self.query_one("#question").focus()
+
+    def go_on_with(self) -> None:
+        """With whoever writes now, and the turns of now: a new conversation may have been begun meanwhile."""
+        self.is_changing = False
+        if self.chat.assistant is not None and self._conversation is not None:
+            self._conversation = self.chat.assistant.converse(self._conversation.turns, only=self._only)
+        self.next()
+
+    @property
+    def is_answering(self) -> bool:
+        return self._answering is not None
+
+    def stop(self) -> None:
+        self._remember_place()
+        self._stopped.set()
+        self._answering = None
+
+    def scroll_answers(self, pages: int) -> None:
+        transcript = self.query_one(Transcript)
+        transcript.scroll_relative(y=pages * max(1, transcript.size.height - 2), animate=False)
+
+    def focus_last_sentence(self) -> None:
+        if sentences := list(self.query(Said)):
+            sentences[-1].focus()

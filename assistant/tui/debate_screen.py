@@ -1,0 +1,272 @@
+"""F5: who holds what on which issue, what happened when, and two voices side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import DataTable, Input, Select, Static, TabbedContent, TabPane
+
+from assistant.inert import one_line, shortened
+from assistant.tui.messages import OpenPlace, Place, place_of
+from assistant.tui.mode_screen import ModeScreen
+from index.errors import AssistantError
+from index.speakers import folded
+
+if TYPE_CHECKING:
+    from assistant.answering.answers import Citation
+    from assistant.answering.debate import DebateMap, Issue
+    from assistant.answering.timeline import Statement
+
+_STATE_OF_PLAY = "State of play"
+_MOST_SPEAKERS = 4
+# By statements of the timeline that hold the words looked for.
+_MOST_STATEMENTS = 2_000
+
+
+class DebateScreen(ModeScreen):
+    MODE = "debate"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "tab('map')", "Map"),
+        Binding("t", "tab('timeline')", "Timeline"),
+        Binding("c", "tab('compare')", "Compare"),
+        Binding("slash", "find", "Find", key_display="/"),
+        Binding("escape", "to_table", "Back to the table", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._map: DebateMap | None = None
+        self._statements: list[Statement] = []
+        self._shown: list[Statement] = []
+        self._version = -1
+
+    def body(self) -> Iterable[Widget]:
+        with TabbedContent(id="debate-tabs"):
+            with TabPane("Map", id="map"):
+                yield DataTable(id="issues", cursor_type="cell", zebra_stripes=True, fixed_columns=1)
+                with VerticalScroll(id="position", can_focus=False):
+                    yield Static("Drawing the map …", markup=False)
+            with TabPane("Timeline", id="timeline"):
+                yield Input(placeholder="Find in the timeline: words, a year", id="find", compact=True)
+                yield DataTable(id="dates", cursor_type="row", zebra_stripes=True)
+                with VerticalScroll(id="statement", can_focus=False):
+                    yield Static("", markup=False)
+            with TabPane("Compare", id="compare"):
+                with Horizontal(id="voices"):
+                    yield Select[str]((), prompt="a voice", id="one", compact=True)
+                    yield Select[str]((), prompt="another voice", id="other", compact=True)
+                with VerticalScroll(id="side-by-side"):
+                    yield Vertical()
+
+    def on_mount(self) -> None:
+        self.watch(self.app, "version", self._look)
+
+    def on_screen_resume(self) -> None:
+        self._look(self.chat.version)
+
+    def _look(self, version: int) -> None:
+        if self.chat.assistant is not None and version != self._version:
+            self._version = version
+            self._read()
+
+    @work(thread=True, exclusive=True, group="debate")
+    def _read(self) -> None:
+        from assistant.answering.debate import MAP, map_of
+        from assistant.answering.timeline import statements
+
+        assistant = self.chat.assistant
+        if assistant is None:
+            return
+        try:
+            maps = [row.id for row in assistant.store.documents() if row.kind == MAP]
+            shown = map_of(assistant.store.document(name) for name in maps)
+            self.app.call_from_thread(self._show_map, shown)
+            found = statements(assistant.spans(None))
+            self.app.call_from_thread(self._show_statements, found)
+        except AssistantError as error:
+            self.app.call_from_thread(self.notify, one_line(str(error)), severity="error", markup=False)
+
+    def action_tab(self, name: str) -> None:
+        self.query_one(TabbedContent).active = name
+        self.action_to_table()
+
+    def action_to_table(self) -> None:
+        active = self.query_one(TabbedContent).active
+        wanted = {"map": "#issues", "timeline": "#dates", "compare": "#one"}[active or "map"]
+        self.query_one(wanted).focus()
+
+    def action_find(self) -> None:
+        self.query_one(TabbedContent).active = "timeline"
+        self.query_one("#find").focus()
+
+    # -- map -------------------------------------------------------------------------------------------------------------
+
+    def _columns(self) -> list[str]:
+        if self._map is None:
+            return []
+        has_states = any(issue.state for issue in self._map.issues)
+        return [*self._map.speakers[:_MOST_SPEAKERS], *([_STATE_OF_PLAY] if has_states else [])]
+
+    def _show_map(self, shown: DebateMap) -> None:
+        if not self.is_attached:
+            return
+        self._map = shown
+        table = self.query_one("#issues", DataTable)
+        table.clear(columns=True)
+        if not shown.issues:
+            words = 'This corpus has no issue map of its own. `assistant map "ISSUE" …` draws one by asking each voice.'
+            self.query_one("#position Static", Static).update(Content(words))
+            return
+        columns = self._columns()
+        for name in ("Issue", *columns):
+            # The table takes only its own library's text here; a colour name of the theme would not be known to it.
+            table.add_column(Text(one_line(name), style="bold"), key=name)
+        width = max(16, (self.size.width - 34) // max(1, len(columns)) - 3)
+        for issue in shown.issues:
+            row = [Content(shortened(one_line(issue.name), 32)).stylize("bold")]
+            for name in columns:
+                citations = _cell(issue, name)
+                row.append(Content(shortened(one_line(citations[0].quote), width) if citations else "–"))
+            table.add_row(*row)
+        table.focus()
+        speakers = list(shown.speakers)
+        for number, name in enumerate(("#one", "#other")):
+            select = self.query_one(name, Select)
+            select.set_options((one_line(speaker), speaker) for speaker in speakers)
+            if number < len(speakers):
+                select.value = speakers[number]
+
+    def _citations_at(self, row: int, column: int) -> list[Citation]:
+        if self._map is None or row >= len(self._map.issues):
+            return []
+        issue, columns = self._map.issues[row], self._columns()
+        if column == 0:
+            return [*issue.positions, *([issue.state] if issue.state else [])]
+        return _cell(issue, columns[column - 1]) if column - 1 < len(columns) else []
+
+    @on(DataTable.CellHighlighted, "#issues")
+    def look_at_cell(self, event: DataTable.CellHighlighted) -> None:
+        at = event.coordinate
+        if self._map is None or at.row >= len(self._map.issues):
+            return
+        told = self._citations_at(at.row, at.column)
+        parts: list[str | Content | tuple[str, str]] = [(one_line(self._map.issues[at.row].name), "bold"), "\n"]
+        for citation in told:
+            parts += [_spoken(citation, self.chat.colour(citation.voice.speaker)), "\n"]
+        parts.append(("Enter opens the evidence." if told else "The map states no position of this voice here.", "$text-muted"))
+        self.query_one("#position Static", Static).update(Content.assemble(*parts))
+
+    @on(DataTable.CellSelected, "#issues")
+    def open_cell(self, event: DataTable.CellSelected) -> None:
+        self._open(self._citations_at(event.coordinate.row, event.coordinate.column))
+
+    def _open(self, citations: Sequence[Citation], at: int = 0) -> None:
+        places: list[Place] = [place_of(citation, number=number) for number, citation in enumerate(citations, start=1)]
+        if places:
+            self.post_message(OpenPlace(places, at))
+
+    # -- timeline --------------------------------------------------------------------------------------------------------
+
+    def _show_statements(self, found: list[Statement]) -> None:
+        if self.is_attached:
+            self._statements = found
+            table = self.query_one("#dates", DataTable)
+            table.clear(columns=True)
+            for name in ("Date", "Statement", "Voice", "Source"):
+                table.add_column(name, key=name)
+            self._fill_dates()
+
+    @on(Input.Changed, "#find")
+    def _fill_dates(self) -> None:
+        wanted = folded(self.query_one("#find", Input).value).split()
+        table = self.query_one("#dates", DataTable)
+        table.clear()
+        self._shown = [
+            each
+            for each in self._statements
+            if all(word in folded(f"{each.date.iso} {each.citation.quote} {each.citation.voice}") for word in wanted)
+        ][:_MOST_STATEMENTS]
+        width = max(20, self.size.width - 66)
+        for each in self._shown:
+            citation = each.citation
+            voice = Content(shortened(one_line(citation.voice.speaker), 18)).stylize(self.chat.colour(citation.voice.speaker))
+            words = Content(shortened(one_line(citation.quote), width))
+            table.add_row(Content(each.date.iso), words, voice, Content(shortened(one_line(citation.reference), 28)))
+
+    @on(Input.Submitted, "#find")
+    def found(self) -> None:
+        self.action_to_table()
+
+    @on(DataTable.RowHighlighted, "#dates")
+    def look_at_date(self, event: DataTable.RowHighlighted) -> None:
+        if 0 <= event.cursor_row < len(self._shown):
+            statement = self._shown[event.cursor_row]
+            told = _spoken(statement.citation, self.chat.colour(statement.citation.voice.speaker))
+            words = Content.assemble((f"{statement.date.iso} (“{one_line(statement.date.words)}”)", "bold"), "\n", told)
+            self.query_one("#statement Static", Static).update(words)
+
+    @on(DataTable.RowSelected, "#dates")
+    def open_date(self, event: DataTable.RowSelected) -> None:
+        if 0 <= event.cursor_row < len(self._shown):
+            self._open([each.citation for each in self._shown], event.cursor_row)
+
+    # -- two voices ------------------------------------------------------------------------------------------------------
+
+    @on(Select.Changed)
+    async def compare(self) -> None:
+        one, other = self.query_one("#one", Select).value, self.query_one("#other", Select).value
+        side = self.query_one("#side-by-side Vertical", Vertical)
+        await side.remove_children()
+        if self._map is None or not isinstance(one, str) or not isinstance(other, str):
+            return
+        both = [issue for issue in self._map.issues if _cell(issue, one) and _cell(issue, other)]
+        if one == other or not both:
+            await side.mount(Static(Content("Choose two voices that take positions on the same issue."), markup=False))
+            return
+        rows: list[Widget] = []
+        for issue in both:
+            rows.append(Static(Content(one_line(issue.name)).stylize("bold"), markup=False, classes="issue"))
+            pair = [Position(_cell(issue, name), self.chat.colour(name)) for name in (one, other)]
+            rows.append(Horizontal(*pair, classes="pair"))
+            if issue.state:
+                rows.append(Position([issue.state], "$text-muted", lead=f"{_STATE_OF_PLAY}: "))
+        await side.mount_all(rows)
+
+
+class Position(Static, can_focus=True):
+    """What somebody holds; Enter or a click opens its evidence."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open the evidence"),
+        Binding("down", "app.focus_next", "Next", show=False),
+        Binding("up", "app.focus_previous", "Previous", show=False),
+    ]
+
+    def __init__(self, citations: Sequence[Citation], colour: str, *, lead: str = "") -> None:
+        spoken = [_spoken(citation, colour, lead=lead) for citation in citations]
+        super().__init__(Content("\n").join(spoken), markup=False)
+        self._citations = citations
+
+    def action_open(self) -> None:
+        self.post_message(OpenPlace([place_of(each, number=n) for n, each in enumerate(self._citations, start=1)], 0))
+
+    def on_click(self) -> None:
+        self.action_open()
+
+
+def _cell(issue: Issue, name: str) -> list[Citation]:
+    if name == _STATE_OF_PLAY:
+        return [issue.state] if issue.state else []
+    return [each for each in issue.positions if each.voice.speaker == name]
+
+
+def _spoken(citation: Citation, colour: str, *, lead: str = "") -> Content:
+    who = (lead, f"bold {colour}") if lead else (f"{one_line(str(citation.voice))}: ", f"bold {colour}")
+    return Content.assemble(who, one_line(citation.quote), (f" ({one_line(citation.reference)})", "$text-muted"))

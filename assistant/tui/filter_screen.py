@@ -1,0 +1,78 @@
+"""F8: whose words, and which documents, may answer."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label, SelectionList, Static
+from textual.widgets.selection_list import Selection
+
+from assistant.inert import one_line
+from index.errors import AssistantError
+from index.filters import Filter, check_date
+from index.store import LocalStore
+
+
+class FilterScreen(ModalScreen[Filter | None]):
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,f8", "dismiss", "Close"),
+        Binding("ctrl+s", "apply", "Apply", priority=True),
+    ]
+
+    def __init__(self, store: LocalStore, now: Filter) -> None:
+        super().__init__()
+        self._now = now
+        self._voices = store.ledger.speakers()
+        self._documents = [row.id for row in store.documents()]
+
+    def compose(self) -> ComposeResult:
+        now = self._now
+        folders = sorted({f"{name.rpartition('/')[0]}" for name in self._documents if "/" in name})
+        with Vertical(classes="dialog wide-dialog"):
+            yield Static(Content.assemble(("Only these may answer", "bold"), "  (nothing ticked: all)"), markup=False)
+            with Horizontal(classes="lists"):
+                yield SelectionList(
+                    *(Selection(Content(one_line(each)), each, each in now.voices) for each in self._voices), id="voices"
+                )
+                yield SelectionList(
+                    *(Selection(Content(f"{one_line(each)}/"), each, each in now.documents) for each in folders),
+                    *(Selection(Content(one_line(each)), each, each in now.documents) for each in self._documents),
+                    id="documents",
+                )
+            with Horizontal(classes="field"):
+                yield Label("Published from")
+                yield Input(now.since or "", placeholder="2021-06", id="since", compact=True)
+            with Horizontal(classes="field"):
+                yield Label("Published until")
+                yield Input(now.until or "", placeholder="2022", id="until", compact=True)
+            with Horizontal(classes="buttons"):
+                yield Button("Apply (Ctrl+S)", id="apply", compact=True, variant="primary")
+                yield Button("All again", id="all", compact=True)
+            yield Static("Space ticks, Tab goes on, Ctrl+S applies, Esc changes nothing.", markup=False, classes="note")
+
+    def on_mount(self) -> None:
+        self.query_one("#voices").border_title = "Voices"
+        self.query_one("#documents").border_title = "Sources"
+
+    @on(Button.Pressed, "#all")
+    def allow_all(self) -> None:
+        self.dismiss(Filter())
+
+    @on(Input.Submitted)
+    @on(Button.Pressed, "#apply")
+    def action_apply(self) -> None:
+        try:
+            since, until = (
+                check_date(self.query_one(f"#{name}", Input).value.strip() or None, name) for name in ("since", "until")
+            )
+        except AssistantError as error:
+            self.query_one(".note", Static).update(Content(f"✗ {one_line(str(error))}"))
+            return
+        voices, documents = (tuple(self.query_one(f"#{name}", SelectionList).selected) for name in ("voices", "documents"))
+        self.dismiss(Filter(documents=documents, voices=voices, kinds=self._now.kinds, since=since, until=until))
