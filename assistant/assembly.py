@@ -213,7 +213,7 @@ class Assistant:
         shown = map_of(self.store.document(row.id) for row in documents if row.kind == MAP)
         taken = [issue for issue in shown.issues if issue.positions][:_SUGGESTED]
         asked = [
-            f"What does {issue.positions[number % len(issue.positions)].voice.speaker} say: {_NUMBERED.sub('', issue.name)}?"
+            f"What is {issue.positions[number % len(issue.positions)].voice.speaker}'s position on “{_NUMBERED.sub('', issue.name)}”?"
             for number, issue in enumerate(taken)
         ]
         if not asked:

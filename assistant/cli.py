@@ -61,6 +61,7 @@ def chat(
     Examples:
 
     * `assistant` opens the chat
+    * `assistant web` opens it in a browser of this machine
     * `assistant ask "Why does Lan doubt that the 1977 treaty is an alliance?"` answers once
     * `assistant add ~/papers` adds text and Markdown files and brings the index up to date
     * `assistant map` shows who holds what on which issue, `assistant timeline` what happened when
@@ -74,7 +75,8 @@ def chat(
     if context.invoked_subcommand is not None:
         context.obj = {"corpus": corpus, "store": store, "generator": generator, "chat_model": model}
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # In a browser the chat talks to its server, not to a terminal.
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) and "TEXTUAL_DRIVER" not in os.environ:
         from index.errors import AssistantError
 
         raise AssistantError('the chat needs a terminal; to ask once use: assistant ask "QUESTION"')
@@ -164,6 +166,33 @@ def ask(
         typer.echo(json.dumps(answer_as_json(answer), indent=2))
     else:
         print_answer(answer)
+    leave(0)
+
+
+@app.command()
+def web(
+    context: typer.Context,
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port on loopback; 0 takes a free one.")] = 0,
+    generator: WrittenBy = None,
+    model: ChatModelName = None,
+    corpus: Corpus = None,
+    store: Store = None,
+) -> None:
+    """Open the chat in a browser of this machine: prints a link with a secret in it.
+
+    It listens on loopback alone, and every tab is a chat of its own.
+    """
+    _settings(context, corpus, store, generator=generator, chat_model=model)
+    before: dict[str, Any] = context.obj or {}
+    told = {"--corpus": corpus, "--store": store, "--generator": generator, "--model": model}
+    names = {"--model": "chat_model"}
+    arguments = []
+    for option, value in told.items():
+        given = value if value is not None else before.get(names.get(option, option.removeprefix("--")))
+        arguments += [option, str(given)] if given is not None else []
+    from assistant.web import serve_chat
+
+    serve_chat(arguments, port)
     leave(0)
 
 

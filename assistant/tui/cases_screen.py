@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -74,7 +75,7 @@ class CasesScreen(Screen[None]):
                 else "✓ answered"
             )
             cells = (shortened(one_line(result.question), 60), one_line(result.type), told, f"{quality(result):.2f}")
-            table.add_row(*map(Content, cells))
+            table.add_row(*map(Text, cells))
 
     @on(DataTable.RowHighlighted)
     def look_at(self, event: DataTable.RowHighlighted) -> None:
@@ -94,7 +95,7 @@ def quality(result: Result) -> float:
 def case_of(result: Result) -> Content:
     parts: list[str | tuple[str, str]] = [
         (f"{one_line(result.question)}\n", "bold"),
-        (f"{result.id} · {result.type}\n\n", "$text-muted"),
+        (f"{result.id} · {result.type}\n\n", "dim"),
     ]
     gold = "\n".join(map(one_line, result.answers)) or (
         "the sources do not say" if not result.answerable else "(key facts or places only)"
@@ -114,7 +115,7 @@ def case_of(result: Result) -> Content:
         parts.append(("\nCited\n", "bold $text-accent"))
     for citation in answer.get("citations", ()):
         where = f"{citation['document']}, {citation['locator']} ({citation['voice']['speaker']})"
-        parts += [f"[{citation['marker']}] {one_line(where)}\n", (f"    {one_line(citation['quote'])}\n", "$text-muted")]
+        parts += [f"[{citation['marker']}] {one_line(where)}\n", (f"    {one_line(citation['quote'])}\n", "dim")]
     parts.append(("\nMeasured\n", "bold $text-accent"))
     if result.confidence is not None:
         parts.append(f"confidence {result.confidence:.2f}\n")
@@ -126,6 +127,6 @@ def case_of(result: Result) -> Content:
         text = shortened(inert(str(passage.get("text", ""))), _LONGEST_PASSAGE)
         parts += [
             f"{number}. {one_line(str(passage['document']))} {one_line(str(passage.get('locator', '')))}\n",
-            (f"{text}\n", "$text-muted"),
+            (f"{text}\n", "dim"),
         ]
     return Content.assemble(*parts)

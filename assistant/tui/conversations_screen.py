@@ -149,4 +149,4 @@ def _line(kept: Kept) -> Content:
     when = datetime.fromtimestamp(kept.touched).astimezone().strftime("%Y-%m-%d %H:%M")
     turns = "1 question" if kept.turns == 1 else f"{kept.turns} questions"
     pin = ("▲ pinned ", "bold $text-accent") if kept.is_pinned else ""
-    return Content.assemble(pin, one_line(kept.title), (f"  {when} · {turns}", "$text-muted"))
+    return Content.assemble(pin, one_line(kept.title), (f"  {when} · {turns}", "dim"))

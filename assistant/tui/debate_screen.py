@@ -28,6 +28,9 @@ _STATE_OF_PLAY = "State of play"
 _MOST_SPEAKERS = 4
 # By statements of the timeline that hold the words looked for.
 _MOST_STATEMENTS = 2_000
+_WIDE = 100
+# Of a cell of the map.
+_LINES = 3
 
 
 class DebateScreen(ModeScreen):
@@ -125,16 +128,18 @@ class DebateScreen(ModeScreen):
             self.query_one("#position Static", Static).update(Content(words))
             return
         columns = self._columns()
+        narrow = self.size.width < _WIDE
+        first = 18 if narrow else 28
+        # Two characters of padding for each column.
+        width = max(20, (self.size.width - first - 2 * (len(columns) + 2)) // max(1, len(columns)))
         for name in ("Issue", *columns):
-            # The table takes only its own library's text here; a colour name of the theme would not be known to it.
-            table.add_column(Text(one_line(name), style="bold"), key=name)
-        width = max(16, (self.size.width - 34) // max(1, len(columns)) - 3)
+            table.add_column(Text(one_line(name), style="bold"), key=name, width=first if name == "Issue" else width)
         for issue in shown.issues:
-            row = [Content(shortened(one_line(issue.name), 32)).stylize("bold")]
+            row = [Text(one_line(issue.name), style="bold")]
             for name in columns:
                 citations = _cell(issue, name)
-                row.append(Content(shortened(one_line(citations[0].quote), width) if citations else "–"))
-            table.add_row(*row)
+                row.append(Text(shortened(one_line(citations[0].quote), _LINES * (width - 2)) if citations else "–"))
+            table.add_row(*row, height=_LINES)
         table.focus()
         speakers = list(shown.speakers)
         for number, name in enumerate(("#one", "#other")):
@@ -160,7 +165,7 @@ class DebateScreen(ModeScreen):
         parts: list[str | Content | tuple[str, str]] = [(one_line(self._map.issues[at.row].name), "bold"), "\n"]
         for citation in told:
             parts += [_spoken(citation, self.chat.colour(citation.voice.speaker)), "\n"]
-        parts.append(("Enter opens the evidence." if told else "The map states no position of this voice here.", "$text-muted"))
+        parts.append(("Enter opens the evidence." if told else "The map states no position of this voice here.", "dim"))
         self.query_one("#position Static", Static).update(Content.assemble(*parts))
 
     @on(DataTable.CellSelected, "#issues")
@@ -196,9 +201,13 @@ class DebateScreen(ModeScreen):
         width = max(20, self.size.width - 66)
         for each in self._shown:
             citation = each.citation
-            voice = Content(shortened(one_line(citation.voice.speaker), 18)).stylize(self.chat.colour(citation.voice.speaker))
-            words = Content(shortened(one_line(citation.quote), width))
-            table.add_row(Content(each.date.iso), words, voice, Content(shortened(one_line(citation.reference), 28)))
+            words = (
+                each.date.iso,
+                shortened(one_line(citation.quote), width),
+                shortened(one_line(citation.voice.speaker), 18),
+                shortened(one_line(citation.reference), 28),
+            )
+            table.add_row(*map(Text, words))
 
     @on(Input.Submitted, "#find")
     def found(self) -> None:
@@ -236,7 +245,7 @@ class DebateScreen(ModeScreen):
             pair = [Position(_cell(issue, name), self.chat.colour(name)) for name in (one, other)]
             rows.append(Horizontal(*pair, classes="pair"))
             if issue.state:
-                rows.append(Position([issue.state], "$text-muted", lead=f"{_STATE_OF_PLAY}: "))
+                rows.append(Position([issue.state], "dim", lead=f"{_STATE_OF_PLAY}: "))
         await side.mount_all(rows)
 
 
@@ -269,4 +278,4 @@ def _cell(issue: Issue, name: str) -> list[Citation]:
 
 def _spoken(citation: Citation, colour: str, *, lead: str = "") -> Content:
     who = (lead, f"bold {colour}") if lead else (f"{one_line(str(citation.voice))}: ", f"bold {colour}")
-    return Content.assemble(who, one_line(citation.quote), (f" ({one_line(citation.reference)})", "$text-muted"))
+    return Content.assemble(who, one_line(citation.quote), (f" ({one_line(citation.reference)})", "dim"))

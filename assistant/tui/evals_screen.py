@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.text import Text
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -87,14 +88,14 @@ class EvalsScreen(ModeScreen):
         table.clear()
         for suite, part, record in entries:
             if record is None:
-                table.add_row(*map(Content, (one_line(suite), "", "no run yet", "", "", "")))
+                table.add_row(*map(Text, (one_line(suite), "", "no run yet", "", "", "")))
                 continue
             run = record.run
             asked = f"{len(record.results)}" if record.is_complete else f"{len(record.results)} of {run.questions}"
             mark = "◆ " if self._marked is not None and record.path == self._marked.path else ""
             changed = ", ".join(f"{key}={value}" for key, value in run.changed.items())
             when = run.started[:16].replace("T", " ")
-            table.add_row(*(Content(one_line(each)) for each in (mark + suite, part, asked, run.mode, when, changed)))
+            table.add_row(*(Text(one_line(each)) for each in (mark + suite, part, asked, run.mode, when, changed)))
         if entries:
             table.move_cursor(row=min(at, len(entries) - 1))
         if not self._is_running:
@@ -280,7 +281,7 @@ def figures_of(summary: Summary, fallen: set[str]) -> Content:
     lines: list[str | tuple[str, str]] = [(f"{run.title}, {run.part}\n", "bold"), f"{len(summary.record.results)} questions"]
     lines.append(f", {summary.errors} failed" if summary.errors else "")
     lines += [f", median {summary.seconds_median:.2f} s" if summary.seconds_median is not None else "", "\n\n"]
-    lines.append((f"{'':{width}}   mean   95 % interval     n\n", "$text-muted"))
+    lines.append((f"{'':{width}}   mean   95 % interval     n\n", "dim"))
     for name in summary.shown:
         told = summary.measures[name]
         lines.append(f"{one_line(name):{width}}  {told.value:.3f}   {told.low:.3f} – {told.high:.3f}  {told.n:>4}")
@@ -292,7 +293,7 @@ def comparison_of(told: Comparison) -> Content:
     """What changed from the first run to the second, and which questions were won and lost."""
     width = max((len(name) for name in told.shown), default=0)
     lines: list[str | tuple[str, str]] = [("Compared\n", "bold"), f"A {told.first.path.stem}\nB {told.second.path.stem}\n\n"]
-    lines.append((f"{'':{width}}   B − A   95 % interval     p\n", "$text-muted"))
+    lines.append((f"{'':{width}}   B − A   95 % interval     p\n", "dim"))
     for name, each in told.shown.items():
         sign = "higher" if each.low > 0 else "lower" if each.high < 0 else ""
         lines.append(f"{one_line(name):{width}}  {each.value:+.3f}  {each.low:+.3f} – {each.high:+.3f}  {each.p:.3f}  {sign}\n")

@@ -77,8 +77,12 @@ class EvidencePane(Vertical):
             passage.update(Content(inert(str(error))))
             return
         if looking == self._looking and passage.is_attached:
-            passage.update(_in_place(place, document, self._colour))
-            self.query_one(".passage", VerticalScroll).scroll_home(animate=False)
+            before, rest = _in_place(place, document, self._colour)
+            passage.update(Content.assemble(before, rest))
+            pane = self.query_one(".passage", VerticalScroll)
+            line = len(before.wrap(max(1, passage.size.width))) - 1
+            # The quote in sight, with what stands before it as far as there is room.
+            self.call_after_refresh(pane.scroll_to, y=max(0, line - pane.size.height // 2), animate=False)
 
     @on(ListView.Highlighted)
     async def look_at_entry(self, event: ListView.Highlighted) -> None:
@@ -116,8 +120,8 @@ def _entry(place: Place, colour: Colour) -> Content:
     )
 
 
-def _in_place(place: Place, document: Document, colour: Colour) -> Content:
-    """The cited words in their surroundings, and why they are here."""
+def _in_place(place: Place, document: Document, colour: Colour) -> tuple[Content, Content]:
+    """Where the cited words stand and what stands before them; the words, and what follows."""
     text, start, end = document.text, place.start, place.end
     stands = text[start:end] == place.quote
     found = document.text.find(place.quote) if not stands else start
@@ -129,16 +133,12 @@ def _in_place(place: Place, document: Document, colour: Colour) -> Content:
     label = document.locator_at(start).label if stands else ""
     head += [(one_line(place.voice), colour(place.speaker)), f" · {one_line(label)}" if label else "", "\n"]
     if place.found:
-        head += [(one_line(place.found), "$text-muted"), "\n"]
+        head += [(one_line(place.found), "dim"), "\n"]
     if found < 0:
-        return Content.assemble(*head, "\n", (f"It said: {shortened(inert(place.quote), _LONGEST)}", "italic"))
+        return Content.assemble(*head, "\n"), Content(f"It said: {shortened(inert(place.quote), _LONGEST)}").stylize("italic")
     start, end = found, found + len(place.quote)
     before, after = text[max(0, start - _AROUND) : start], text[end : end + _AROUND]
     quote = shortened(inert(text[start:end]), _LONGEST)
-    return Content.assemble(
-        *head,
-        "\n",
-        (("…" if start > _AROUND else "") + inert(before), "$text-muted"),
-        (quote, CITED),
-        (inert(after) + ("…" if end + _AROUND < len(text) else ""), "$text-muted"),
-    )
+    after = inert(after) + ("…" if end + _AROUND < len(text) else "")
+    before = ("…" if start > _AROUND else "") + inert(before)
+    return Content.assemble(*head, "\n", (before, "dim")), Content.assemble((quote, CITED), (after, "dim"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlparse
 
+from rich.text import Text
 from textual import events, on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -31,10 +32,10 @@ from index.speakers import folded
 if TYPE_CHECKING:
     from assistant.adding import Removed
 
-_COLUMNS = ("Title", "Author", "Kind", "Date", "Chunks", "Tokens", "Added", "State")
+_COLUMNS = ("Title", "State", "Author", "Date", "Kind", "Chunks", "Tokens", "Added")
 _LONGEST_PREVIEW = 6_000
-_LONGEST_TITLE = 60
-_LONGEST_AUTHOR = 24
+_LONGEST_TITLE = 44
+_LONGEST_AUTHOR = 20
 
 
 class LibraryScreen(ModeScreen):
@@ -42,12 +43,12 @@ class LibraryScreen(ModeScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "add", "Add"),
         Binding("u", "update", "Update the index"),
-        Binding("x", "stop", "Stop the update"),
+        Binding("x", "stop", "Stop the update", show=False),
         Binding("delete,d", "remove", "Remove"),
-        Binding("ctrl+z", "undo", "Put back", priority=True),
+        Binding("ctrl+z", "undo", "Put back", priority=True, show=False),
         Binding("v", "view", "Text or chunks"),
         Binding("s", "sort", "Sort"),
-        Binding("w", "watch", "Watch"),
+        Binding("w", "watch", "Watch the folder", show=False),
         Binding("f", "failures", "Troubles", show=False),
         Binding("slash", "find", "Find", key_display="/"),
         Binding("enter", "open", "Open", show=False),
@@ -136,52 +137,37 @@ class LibraryScreen(ModeScreen):
         table = self.query_one(DataTable)
         wanted = folded(self.query_one("#find", Input).value).split()
         at = self._row_at()
-        cells = [
-            (
-                row,
-                [
-                    row.title,
-                    ", ".join(row.authors),
-                    row.kind,
-                    row.published or "",
-                    row.chunks,
-                    row.tokens,
-                    row.indexed,
-                    self._state_of(row.id),
-                ],
-            )
-            for row in self._rows
-        ]
-        cells = [
-            (row, told)
-            for row, told in cells
-            if all(word in folded(f"{row.id} {' '.join(map(str, told[:4]))} {told[7]}") for word in wanted)
-        ]
+        cells: list[tuple[str, tuple[object, ...]]] = []
+        for row in self._rows:
+            state = self._state_of(row.id)
+            told = (
+                row.title, state, ", ".join(row.authors), row.published or "", row.kind, row.chunks, row.tokens, row.indexed
+            )  # fmt: skip
+            if all(word in folded(f"{row.id} {' '.join(map(str, told[:5]))}") for word in wanted):
+                cells.append((row.id, told))
         cells.sort(key=lambda each: _in_order(each[1][self._sorted]), reverse=self._is_reversed)
         table.clear()
-        for row, told in cells:
-            title, author, kind, date, chunks, tokens, indexed, state = told
-            added = datetime.fromtimestamp(float(str(indexed))).astimezone().strftime("%Y-%m-%d")
+        for name, (title, is_current, author, date, kind, chunks, tokens, indexed) in cells:
             words = (
                 shortened(one_line(str(title)), _LONGEST_TITLE),
+                str(is_current),
                 shortened(one_line(str(author)), _LONGEST_AUTHOR),
-                one_line(str(kind)),
                 one_line(str(date)),
+                one_line(str(kind)),
                 f"{chunks:>6}",
                 f"{tokens:>7,}",
-                added,
-                str(state),
+                datetime.fromtimestamp(float(str(indexed))).astimezone().strftime("%Y-%m-%d"),
             )
-            table.add_row(*map(Content, words), key=row.id)
+            table.add_row(*map(Text, words), key=name)
         for name in self._plan.new if self._plan else ():
             if all(word in folded(name) for word in wanted):
-                blank = [Content("") for _ in range(6)]
-                table.add_row(Content(shortened(one_line(name), _LONGEST_TITLE)), *blank, Content("+ new"), key=name)
+                blank = ("" for _ in _COLUMNS[2:])
+                table.add_row(*map(Text, (shortened(one_line(name), _LONGEST_TITLE), "+ new", *blank)), key=name)
         if at is not None and at in table.rows:
             table.move_cursor(row=table.get_row_index(at))
         for number, name in enumerate(_COLUMNS):
             mark = (" ▼" if self._is_reversed else " ▲") if number == self._sorted else ""
-            table.columns[next(key for key in table.columns if key.value == name)].label = Content(f"{name}{mark}")  # type: ignore[assignment]
+            table.columns[next(key for key in table.columns if key.value == name)].label = Text(f"{name}{mark}")
         table.refresh()
         if not table.row_count:
             self._preview(
@@ -406,7 +392,7 @@ def _about(seconds: float | None) -> str:
 def _text(document: Document) -> Content:
     who = " · ".join(filter(None, (", ".join(document.authors), document.publisher, document.published, document.kind)))
     return Content.assemble(
-        (one_line(document.title), "bold"), f"\n{one_line(who)}\n", (one_line(document.id), "$text-muted"), "\n\n",
+        (one_line(document.title), "bold"), f"\n{one_line(who)}\n", (one_line(document.id), "dim"), "\n\n",
         shortened(inert(document.text), _LONGEST_PREVIEW),
     )  # fmt: skip
 
@@ -418,11 +404,11 @@ def _chunks(chunks: Sequence[Chunk]) -> Content:
         place = " › ".join(map(one_line, chunk.headings))
         parts += [
             (f"{number} of {len(chunks)} · {chunk.tokens} tokens · {one_line(str(chunk.voice))}\n", "bold $text-accent"),
-            (f"{place}\n", "$text-muted") if place else "",
+            (f"{place}\n", "dim") if place else "",
             f"{inert(chunk.text)}\n\n",
         ]
         size += len(chunk.text)
         if size > _LONGEST_PREVIEW:
-            parts.append((f"… {len(chunks) - number} more", "$text-muted"))
+            parts.append((f"… {len(chunks) - number} more", "dim"))
             break
     return Content.assemble(*parts)

@@ -39,7 +39,7 @@ class TopLine(Horizontal):
         parts: list[Content] = []
         for mode, (key, name) in MODE_KEYS.items():
             here = mode == self._mode
-            tab = Content.assemble((f" {key.upper()} ", "$text-muted"), (f"{name} ", "bold reverse" if here else ""))
+            tab = Content.assemble((f" {key.upper()} ", "dim"), (f"{name} ", "bold reverse" if here else ""))
             parts.append(tab.stylize(Style.from_meta({"@click": f"app.mode('{mode}')"})))
         yield Static(Content.assemble(*parts), markup=False, id="modes")
         yield Static("○ starting", markup=False, id="state")

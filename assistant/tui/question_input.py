@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.events import Key
 from textual.message import Message
 from textual.widgets import TextArea
 
@@ -16,7 +17,6 @@ class QuestionInput(TextArea):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "Ask", show=False, priority=True),
         Binding("ctrl+j,shift+enter", "new_line", "New line", show=False),
         Binding("up", "earlier", "Earlier question", show=False),
         Binding("down", "later", "Later question", show=False),
@@ -41,6 +41,13 @@ class QuestionInput(TextArea):
         """Those asked before, the latest first."""
         self._asked = [*reversed(questions), *self._asked]
         self._at = len(self._asked)
+
+    async def _on_key(self, event: Key) -> None:
+        # In its turn: a binding with priority would overtake keys that were typed before it.
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self.action_submit()
 
     def action_submit(self) -> None:
         # Emptied at once: keys that follow belong to the next question.

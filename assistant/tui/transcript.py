@@ -20,7 +20,7 @@ from assistant.inert import inert, one_line, shortened
 from assistant.tui.messages import CopyPlace, OpenPlace, OpenUrl, Place, Reword, ShowPlaces, places_of
 
 # Told apart by their names too, never by colour alone.
-_VOICE_COLOURS = ("$text-accent", "$text-success", "$text-warning", "$text-secondary", "$text-error", "$text-primary")
+_VOICE_COLOURS = ("$text-accent", "$text-success", "$text-primary", "$text-error", "$text-secondary", "$text-warning")
 VERIFIED, UNVERIFIED, NOT_SAID = "✓", "?", "○"
 Colour = Callable[[str], str]
 
