@@ -212,10 +212,10 @@ class Assistant:
         documents = self.store.documents()
         shown = map_of(self.store.document(row.id) for row in documents if row.kind == MAP)
         taken = [issue for issue in shown.issues if issue.positions][:_SUGGESTED]
-        asked = [
-            f"What is {issue.positions[number % len(issue.positions)].voice.speaker}'s position on “{_NUMBERED.sub('', issue.name)}”?"
-            for number, issue in enumerate(taken)
-        ]
+        asked = []
+        for number, issue in enumerate(taken):
+            speaker = issue.positions[number % len(issue.positions)].voice.speaker
+            asked.append(f"What is {speaker}'s position on “{_NUMBERED.sub('', issue.name)}”?")
         if not asked:
             for row in sorted(documents, key=lambda row: -row.tokens)[:_SUGGESTED]:
                 headings = [each.headings[-1] for each in self.store.document(row.id).locators if each.headings]

@@ -11,11 +11,12 @@ import secrets
 import shlex
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import textual_serve
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from textual_serve.server import Server
 
 from index.errors import AssistantError
@@ -40,7 +41,8 @@ _PAGE = """<!doctype html>
 <style>
 html, body { margin: 0; height: 100%; background: #121212; color: #e0e0e0; font: 16px/1.5 monospace; overflow: hidden; }
 #terminal { width: 100vw; height: 100vh; }
-.told { position: absolute; inset: 0; display: flex; align-items: center; justify-content: center; z-index: 10; background: #121212; }
+.told { position: absolute; inset: 0; z-index: 10; background: #121212; }
+.told { display: flex; align-items: center; justify-content: center; }
 .ended, body.-first-byte .starting { display: none; }
 body.-closed .ended { display: flex; }
 a { color: #ffc473; }
@@ -62,7 +64,6 @@ const focus = () => { const line = document.querySelector(".xterm-helper-textare
 new MutationObserver(focus).observe(document.documentElement, { attributeFilter: ["class"], subtree: true });
 addEventListener("focus", focus);
 """
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class WebChat(Server):
@@ -90,7 +91,7 @@ class WebChat(Server):
         app.on_shutdown.append(self.on_shutdown)
         return app
 
-    def _guard(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def _guard(self) -> Middleware:
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             refusal = self._refusal(request)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _LONGEST_PASSAGE = 300
 _MOST_PASSAGES = 5
+_LONGEST_QUESTION = 40
 
 
 class CasesScreen(Screen[None]):
@@ -74,7 +75,12 @@ class CasesScreen(Screen[None]):
                 if result.abstained
                 else "✓ answered"
             )
-            cells = (shortened(one_line(result.question), 60), one_line(result.type), told, f"{quality(result):.2f}")
+            cells = (
+                shortened(one_line(result.question), _LONGEST_QUESTION),
+                one_line(result.type),
+                told,
+                f"{quality(result):.2f}",
+            )
             table.add_row(*map(Text, cells))
 
     @on(DataTable.RowHighlighted)

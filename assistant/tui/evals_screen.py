@@ -45,6 +45,8 @@ class EvalsScreen(ModeScreen):
         self._entries: list[tuple[str, str, Record | None]] = []
         self._marked: Record | None = None
         self._stopped = Flag()
+        self._is_told = False
+        """Whether the last line holds more than what it begins with."""
 
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="bench"):
@@ -98,7 +100,8 @@ class EvalsScreen(ModeScreen):
             table.add_row(*(Text(one_line(each)) for each in (mark + suite, part, asked, run.mode, when, changed)))
         if entries:
             table.move_cursor(row=min(at, len(entries) - 1))
-        if not self._is_running:
+        if not self._is_told:
+            self._is_told = True
             self._tell(f"{len(entries)} suites and runs · R runs the suite · M marks a run to be compared with another")
 
     def _tell(self, words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from textual import on
@@ -10,13 +11,39 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label, SelectionList, Static
-from textual.widgets.selection_list import Selection
+from textual.widgets import Button, Input, Label, OptionList, Static
+from textual.widgets.option_list import Option
 
 from assistant.inert import one_line
 from index.errors import AssistantError
 from index.filters import Filter, check_date
 from index.store import LocalStore
+
+
+class Ticks(OptionList):
+    """A list in which Space and Enter tick; a tick is a sign, not a colour."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "select", "Tick", show=False)]
+
+    def __init__(self, names: Sequence[str], ticked: Collection[str], *, id: str) -> None:
+        super().__init__(*(Option(_tick(name, name in ticked)) for name in names), id=id, compact=True)
+        self._names = names
+        self._ticked = set(ticked)
+
+    @property
+    def ticked(self) -> tuple[str, ...]:
+        return tuple(name for name in self._names if name in self._ticked)
+
+    @on(OptionList.OptionSelected)
+    def tick(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        name = self._names[event.option_index]
+        self._ticked ^= {name}
+        self.replace_option_prompt_at_index(event.option_index, _tick(name, name in self._ticked))
+
+
+def _tick(name: str, is_ticked: bool) -> Content:
+    return Content(f"{'[✓]' if is_ticked else '[ ]'} {one_line(name)}")
 
 
 class FilterScreen(ModalScreen[Filter | None]):
@@ -37,14 +64,8 @@ class FilterScreen(ModalScreen[Filter | None]):
         with Vertical(classes="dialog wide-dialog"):
             yield Static(Content.assemble(("Only these may answer", "bold"), "  (nothing ticked: all)"), markup=False)
             with Horizontal(classes="lists"):
-                yield SelectionList(
-                    *(Selection(Content(one_line(each)), each, each in now.voices) for each in self._voices), id="voices"
-                )
-                yield SelectionList(
-                    *(Selection(Content(f"{one_line(each)}/"), each, each in now.documents) for each in folders),
-                    *(Selection(Content(one_line(each)), each, each in now.documents) for each in self._documents),
-                    id="documents",
-                )
+                yield Ticks(self._voices, now.voices, id="only-voices")
+                yield Ticks([*(f"{each}/" for each in folders), *self._documents], now.documents, id="only-documents")
             with Horizontal(classes="field"):
                 yield Label("Published from")
                 yield Input(now.since or "", placeholder="2021-06", id="since", compact=True)
@@ -57,8 +78,8 @@ class FilterScreen(ModalScreen[Filter | None]):
             yield Static("Space ticks, Tab goes on, Ctrl+S applies, Esc changes nothing.", markup=False, classes="note")
 
     def on_mount(self) -> None:
-        self.query_one("#voices").border_title = "Voices"
-        self.query_one("#documents").border_title = "Sources"
+        self.query_one("#only-voices").border_title = "Voices"
+        self.query_one("#only-documents").border_title = "Sources"
 
     @on(Button.Pressed, "#all")
     def allow_all(self) -> None:
@@ -74,5 +95,5 @@ class FilterScreen(ModalScreen[Filter | None]):
         except AssistantError as error:
             self.query_one(".note", Static).update(Content(f"✗ {one_line(str(error))}"))
             return
-        voices, documents = (tuple(self.query_one(f"#{name}", SelectionList).selected) for name in ("voices", "documents"))
+        voices, documents = (self.query_one(f"#only-{name}", Ticks).ticked for name in ("voices", "documents"))
         self.dismiss(Filter(documents=documents, voices=voices, kinds=self._now.kinds, since=since, until=until))
