@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from assistant.answering.answers import Answer, Finished
 from assistant.answering.conversation import Conversation, Prices, Rewriter, check_question
-from assistant.answering.debate import MAP, map_of
+from assistant.answering.debate import MAP, Issue, map_by_asking, map_of
 from assistant.answering.generators import EXTRACTIVE, GENERATORS, Generator
 from assistant.reader.model import LazyReaderModel
 from assistant.reader.readings import Reader
@@ -228,6 +229,14 @@ class Assistant:
             sources = corpus_sources(self._settings.for_index())
             return compare(sources, self.store.documents(), known_failures(self.store))
         return None
+
+    def ask_voices(self, issues: Sequence[str], speakers: Sequence[str]) -> Iterator[Issue]:
+        """Who holds what on issues that no map of the corpus tells of, by asking each voice for itself."""
+        return map_by_asking(issues, speakers, self._asked_of)
+
+    def _asked_of(self, question: str, speaker: str) -> Answer:
+        events = self.converse(only=Filter(voices=(speaker,)), is_quoting=True).ask(question)
+        return next(event.answer for event in events if isinstance(event, Finished))
 
     def seconds_for(self, plan: Plan) -> float | None:
         """About how long taking that in would take here; None where that cannot be told."""

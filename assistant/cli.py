@@ -15,6 +15,7 @@ from assistant.leaving import leave
 from assistant.map_cli import register as register_maps
 
 if TYPE_CHECKING:
+    from assistant.history import History
     from assistant.settings import Settings
 
 app = typer.Typer(
@@ -89,8 +90,13 @@ def chat(
 @app.command()
 def ask(
     context: typer.Context,
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What you want to know; - reads it from standard input.")],
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", help="What you want to know; - reads it from standard input.")
+    ] = None,
     as_json: Json = False,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="A conversation line by line, as a screen reader likes it.")
+    ] = False,
     history: Annotated[
         Path | None,
         typer.Option(
@@ -119,7 +125,10 @@ def ask(
     * `assistant ask "What is promised on the border?" --corpus ~/treaties --json`
     * `assistant ask "Is the treaty an alliance?" --voice Lan`
     * `assistant ask "What do they disagree on?" --generator openai --model llama3.2`
+    * `assistant ask -i` goes on asking, line by line
     """
+    if (question is None) != interactive or (interactive and as_json):
+        raise typer.BadParameter("give either a question or -i, and --json with a question alone.")
     settings = _settings(context, corpus, store, generator=generator, chat_model=model)
     if settings.generator != "local":
         # One question needs no pool of threads for matrices; making it costs a sixth of the start.
@@ -146,7 +155,8 @@ def ask(
     from assistant.opening import open_assistant, tell_drift, tell_writer
     from index.filters import Filter, check_date
 
-    question = check_question(sys.stdin.read() if question == "-" else question)
+    if question is not None:
+        question = check_question(sys.stdin.read() if question == "-" else question)
     turns = _history(history)
     assistant = open_assistant(settings, embedder=embedder, reader_model=reader_model)
     only = Filter(
@@ -156,6 +166,11 @@ def ask(
     tell_writer(assistant)
     tell_drift(assistant)
     assistant.check_filter(only)
+    if question is None:
+        from assistant.plain import talk
+
+        talk(assistant, _kept(settings), str(settings.for_index().corpus), only=only or None)
+        leave(0)
     events = assistant.converse(turns, only=only).ask(question)
     for event in events:
         if isinstance(event, Waiting):
@@ -328,6 +343,18 @@ def _settings(context: typer.Context, corpus: Path | None, store: Path | None, *
 
 
 register_maps(app, _settings)
+
+
+def _kept(settings: Settings) -> History | None:
+    """Where conversations are kept; where that cannot be, it is told, and asking goes on."""
+    from assistant.history import History
+    from index.errors import HistoryError
+
+    try:
+        return History(settings.history_file())
+    except HistoryError as error:
+        typer.echo(f"! What is said is not kept: {error}", err=True)
+        return None
 
 
 def _history(path: Path | None) -> list[Any]:

@@ -37,11 +37,11 @@ def write_export(path: Path, name: str, kept: Kept, turns: Sequence[KeptTurn], r
     """name: one of FORMATS. Raises HistoryError where the file is there already, or cannot be written."""
     words = export(name, kept, turns, read)
     try:
+        if path.exists():
+            raise HistoryError(f"{path} is there already; choose another name.")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(words)
-    except FileExistsError as error:
-        raise HistoryError(f"{path} is there already; choose another name.") from error
     except OSError as error:
         raise HistoryError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from assistant.answering.answers import Answer, Citation
+    from assistant.answering.answers import Citation
     from assistant.answering.debate import DebateMap
     from assistant.answering.timeline import Statement
     from assistant.assembly import Assistant
@@ -53,7 +53,7 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
         * `assistant map "secret treaties" "troops in Laos" --voice Vu --voice Lan`
         * `assistant map --markdown > map.md`
         """
-        from assistant.answering.debate import MAP, DebateMap, map_by_asking, map_of
+        from assistant.answering.debate import MAP, DebateMap, map_of
         from assistant.opening import open_assistant, tell_drift
         from index.errors import QuestionError
         from index.filters import Filter
@@ -64,9 +64,7 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
         assistant.check_filter(only)
         if issues:
             speakers = _speakers(assistant, only)
-            shown = DebateMap(
-                tuple(map_by_asking(issues, speakers, lambda question, speaker: _asked(assistant, question, speaker)))
-            )
+            shown = DebateMap(tuple(assistant.ask_voices(issues, speakers)))
         else:
             maps = [row.id for row in assistant.store.documents() if row.kind == MAP]
             if not maps:
@@ -125,14 +123,6 @@ def _speakers(assistant: Assistant, only: Any) -> list[str]:
     """Those who speak most in the corpus; of a filter, all that it allows."""
     spoken = assistant.store.ledger.speakers()
     return [name for name in spoken if only.allows_voice(name)] if only else spoken[:_MOST_SPEAKERS]
-
-
-def _asked(assistant: Assistant, question: str, speaker: str) -> Answer:
-    from assistant.answering.answers import Finished
-    from index.filters import Filter
-
-    events = assistant.converse(only=Filter(voices=(speaker,))).ask(question)
-    return next(event.answer for event in events if isinstance(event, Finished))
 
 
 def _heard(shown: DebateMap, only: Any) -> DebateMap:

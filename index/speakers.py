@@ -77,9 +77,13 @@ def family_name(speaker: str) -> str:
     return last if any(letter.isalpha() for letter in last) else told
 
 
+# Letters that Unicode does not take apart, though people write them without their stroke: Đặng, Łódź, Møller.
+_STROKES = str.maketrans("’đĐłŁøØ", "'dDlLoO")
+
+
 def folded(text: str) -> str:
     """Without case, accents and forms of the apostrophe."""
-    plain = unicodedata.normalize("NFKD", text.replace("’", "'"))
+    plain = unicodedata.normalize("NFKD", text.translate(_STROKES))
     return "".join(letter for letter in plain if not unicodedata.combining(letter)).casefold()
 
 

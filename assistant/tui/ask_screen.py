@@ -78,6 +78,7 @@ class AskScreen(ModeScreen):
         with Horizontal(id="desk"):
             with Transcript(id="transcript"), VerticalScroll(id="welcome", can_focus=False):
                 yield Static(_WELCOME, markup=False)
+                yield Static("Tab and Enter, or a click, ask one of these:", markup=False, id="suggest")
                 yield OptionList(id="suggestions")
             yield EvidencePane(self._read, lambda speaker: self.chat.colour(speaker), id="evidence")
         yield Static("", markup=False, id="chips")
@@ -91,7 +92,7 @@ class AskScreen(ModeScreen):
 
     def on_mount(self) -> None:
         self.query_one("#question").focus()
-        self.query_one("#suggestions").display = False
+        self.query_one("#suggestions").display = self.query_one("#suggest").display = False
         self.query_one("#chips").display = False
         self.watch(self.app, "state", self._follow)
 
@@ -120,7 +121,8 @@ class AskScreen(ModeScreen):
         if (options := next(iter(self.query("#suggestions").results(OptionList)), None)) is not None:
             options.clear_options()
             options.add_options(Option(Content(one_line(question))) for question in questions)
-            options.display = bool(questions)
+            options.highlighted = 0 if questions else None
+            options.display = self.query_one("#suggest").display = bool(questions)
 
     @on(OptionList.OptionSelected, "#suggestions")
     def ask_suggested(self, event: OptionList.OptionSelected) -> None:

@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import DataTable, Input, Select, Static, TabbedContent, TabPane
 
+from assistant.answering.debate import DebateMap
 from assistant.inert import one_line, shortened
 from assistant.tui.messages import OpenPlace, Place, place_of
 from assistant.tui.mode_screen import ModeScreen
@@ -21,7 +22,7 @@ from index.speakers import folded
 
 if TYPE_CHECKING:
     from assistant.answering.answers import Citation
-    from assistant.answering.debate import DebateMap, Issue
+    from assistant.answering.debate import Issue
     from assistant.answering.timeline import Statement
 
 _STATE_OF_PLAY = "State of play"
@@ -39,6 +40,7 @@ class DebateScreen(ModeScreen):
         Binding("m", "tab('map')", "Map"),
         Binding("t", "tab('timeline')", "Timeline"),
         Binding("c", "tab('compare')", "Compare"),
+        Binding("a", "add_issue", "Add an issue"),
         Binding("slash", "find", "Find", key_display="/"),
         Binding("escape", "to_table", "Back to the table", show=False),
     ]
@@ -46,6 +48,8 @@ class DebateScreen(ModeScreen):
     def __init__(self) -> None:
         super().__init__()
         self._map: DebateMap | None = None
+        self._added: list[Issue] = []
+        """Issues that the person added."""
         self._statements: list[Statement] = []
         self._shown: list[Statement] = []
         self._version = -1
@@ -53,6 +57,7 @@ class DebateScreen(ModeScreen):
     def body(self) -> Iterable[Widget]:
         with TabbedContent(id="debate-tabs"):
             with TabPane("Map", id="map"):
+                yield Input(placeholder="Add an issue: each voice is asked", id="issue", compact=True)
                 yield DataTable(id="issues", cursor_type="cell", zebra_stripes=True, fixed_columns=1)
                 with VerticalScroll(id="position", can_focus=False):
                     yield Static("Drawing the map …", markup=False)
@@ -105,6 +110,43 @@ class DebateScreen(ModeScreen):
         wanted = {"map": "#issues", "timeline": "#dates", "compare": "#one"}[active or "map"]
         self.query_one(wanted).focus()
 
+    def action_add_issue(self) -> None:
+        self.query_one(TabbedContent).active = "map"
+        self.query_one("#issue").focus()
+
+    @on(Input.Submitted, "#issue")
+    def ask_voices(self, event: Input.Submitted) -> None:
+        event.stop()
+        issue = " ".join(event.value.split())
+        if issue and self.chat.assistant is not None:
+            event.input.clear()
+            self._tell_position(f"Asking each voice about {issue} …")
+            self._ask_voices(issue)
+
+    @work(thread=True, group="voices")
+    def _ask_voices(self, issue: str) -> None:
+        assistant = self.chat.assistant
+        if assistant is None:
+            return
+        try:
+            known = list(self._map.speakers) if self._map is not None else []
+            speakers = (known or assistant.store.ledger.speakers())[:_MOST_SPEAKERS]
+            found = list(assistant.ask_voices([issue], speakers))
+            self.app.call_from_thread(self._add_issues, found)
+        except AssistantError as error:
+            self.app.call_from_thread(self._tell_position, str(error))
+
+    def _add_issues(self, found: list[Issue]) -> None:
+        if self._map is not None and self.is_attached:
+            own = self._map.issues[: len(self._map.issues) - len(self._added)]
+            self._added += found
+            self._show_map(DebateMap(own))
+            self.query_one("#issues", DataTable).move_cursor(row=len(self._map.issues) - 1)
+
+    def _tell_position(self, words: str) -> None:
+        if self.is_attached:
+            self.query_one("#position Static", Static).update(Content(one_line(words)))
+
     def action_find(self) -> None:
         self.query_one(TabbedContent).active = "timeline"
         self.query_one("#find").focus()
@@ -120,12 +162,13 @@ class DebateScreen(ModeScreen):
     def _show_map(self, shown: DebateMap) -> None:
         if not self.is_attached:
             return
+        shown = DebateMap((*shown.issues, *self._added))
         self._map = shown
         table = self.query_one("#issues", DataTable)
         table.clear(columns=True)
         if not shown.issues:
-            words = 'This corpus has no issue map of its own. `assistant map "ISSUE" …` draws one by asking each voice.'
-            self.query_one("#position Static", Static).update(Content(words))
+            words = "This corpus has no issue map of its own. A adds an issue: each voice is asked for its position."
+            self._tell_position(words)
             return
         columns = self._columns()
         narrow = self.size.width < _WIDE

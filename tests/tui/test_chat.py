@@ -2,71 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from textual.events import Paste
-from textual.pilot import Pilot
 from textual.widgets import ListView, OptionList, Static
 
 from assistant.answering.answers import Citation
 from assistant.inert import inert
 from assistant.tui.app import ChatApp
+from assistant.tui.evidence_pane import EvidencePane
 from assistant.tui.help_screen import HelpScreen
 from assistant.tui.messages import AnswerEvent, Place, StateChanged, Understood
 from assistant.tui.models_screen import ModelsScreen
 from assistant.tui.question_input import QuestionInput
 from assistant.tui.source_screen import SourceScreen
-from assistant.tui.evidence_pane import EvidencePane
 from assistant.tui.transcript import Said, Transcript, Turn, UnderstoodAs
 from index.documents import Document, Locator, Voice
 from index.embedders import LocalEmbedder
 from index.settings import IndexSettings
 from tests.conftest import run_build
 from tests.scripted_server import Reply, scripted_server, spoken
+from tests.tui.driving import SMALL, USUAL, WIDE, ask, ready, shown, state, until
 
 pytestmark = pytest.mark.slow
-WIDE, USUAL, SMALL = (140, 40), (80, 24), (40, 12)
-
-
-async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str) -> None:
-    """Waits for the app to get there, by its own clock; no test sleeps for a fixed time."""
-    for _ in range(3000):
-        if condition():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError(f"never came: {what}")
-
-
-def state(app: ChatApp) -> str:
-    return str(app.query_one("#state", Static).content)
-
-
-async def ready(pilot: Pilot[None]) -> ChatApp:
-    app = pilot.app
-    assert isinstance(app, ChatApp)
-    await until(pilot, lambda: "ready" in state(app), "ready")
-    return app
-
-
-async def ask(pilot: Pilot[None], question: str) -> Turn:
-    app = pilot.app
-    assert isinstance(app, ChatApp)
-    app.query_one(QuestionInput).text = question
-    before = len(app.query(Turn))
-    await pilot.press("enter")
-    await until(pilot, lambda: len(app.query(Turn)) > before, "a turn")
-    turn = list(app.query(Turn))[-1]
-    await until(pilot, lambda: bool(turn.places) or bool(turn.query(".failed")), "an answer")
-    await pilot.pause()
-    return turn
-
-
-def shown(turn: Turn) -> str:
-    """The words of a turn's first answer."""
-    lines = [turn.query_one(".headline", Static), *turn.query(Said)]
-    return "\n".join(str(line.content) for line in lines)
 
 
 @pytest.fixture
