@@ -19,7 +19,6 @@ def main() -> None:
     # Imports make many objects and no garbage: looking for it would take a tenth of the start.
     gc.disable()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    from assistant.cli import app
     from index.errors import AssistantError
 
     for stream in (sys.stdout, sys.stderr):
@@ -28,6 +27,13 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     verbose = bool(os.environ.get("ASSISTANT_DEBUG"))
     try:
+        if len(sys.argv) == 1:
+            # The chat as it is: reading the command line would cost a tenth of its start.
+            from assistant.chat import open_chat
+
+            open_chat({})
+        from assistant.cli import app
+
         app()
     except AssistantError as error:
         _tell(f"assistant: {error}", verbose)

@@ -76,15 +76,9 @@ def chat(
     if context.invoked_subcommand is not None:
         context.obj = {"corpus": corpus, "store": store, "generator": generator, "chat_model": model}
         return
-    # In a browser the chat talks to its server, not to a terminal.
-    if not (sys.stdin.isatty() and sys.stdout.isatty()) and "TEXTUAL_DRIVER" not in os.environ:
-        from index.errors import AssistantError
+    from assistant.chat import open_chat
 
-        raise AssistantError('the chat needs a terminal; to ask once use: assistant ask "QUESTION"')
-    from assistant.tui.app import ChatApp
-
-    ChatApp({"corpus": corpus, "store": store, "generator": generator, "chat_model": model}).run()
-    leave(0)
+    open_chat({"corpus": corpus, "store": store, "generator": generator, "chat_model": model})
 
 
 @app.command()

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from index.chunks import chunk_document, embedding_key
+from index.chunking import chunk_document
+from index.chunks import embedding_key
 from index.embedders import Embedder
 from index.errors import CorpusError
 from index.ledger import DocumentRow, Entry

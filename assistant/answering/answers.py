@@ -118,6 +118,18 @@ def quoted_voice(sentence: Sentence, citations: Sequence[Citation]) -> Voice | N
     return citations[0].voice if citations and sentence.text == " ".join(citations[0].quote.split()) else None
 
 
+def measured(answer: Answer) -> list[str]:
+    """Who wrote it, in how long, and what it took."""
+    # A model that was asked in vain wrote nothing of it.
+    named = answer.model is not None and answer.generator != "extractive"
+    told = [f"{answer.generator}, {answer.model}" if named else answer.generator, f"{answer.seconds['total']:.1f} s"]
+    if answer.usage is not None:
+        told.append(f"{answer.usage.read:,} + {answer.usage.written:,} tokens")
+    if answer.cost is not None:
+        told.append(f"cost {answer.cost:.4f}")
+    return told
+
+
 @dataclass(frozen=True, slots=True)
 class Rewritten:
     """The question was made to stand alone."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from assistant.answering.answers import Answer, Citation
+from assistant.answering.answers import Answer, Citation, measured
 from assistant.inert import one_line, shortened
 
 _NEAREST = 3
@@ -42,18 +42,6 @@ def print_answer(answer: Answer) -> None:
         _print(_styled(f"\n! {one_line(notice)}", fg="yellow"))
     if answer.usage is not None:
         _print(_styled(f"\n{one_line(' · '.join(measured(answer)))}", dim=True))
-
-
-def measured(answer: Answer) -> list[str]:
-    """Who wrote it, in how long, and what it took."""
-    # A model that was asked in vain wrote nothing of it.
-    named = answer.model is not None and answer.generator != "extractive"
-    told = [f"{answer.generator}, {answer.model}" if named else answer.generator, f"{answer.seconds['total']:.1f} s"]
-    if answer.usage is not None:
-        told.append(f"{answer.usage.read:,} + {answer.usage.written:,} tokens")
-    if answer.cost is not None:
-        told.append(f"cost {answer.cost:.4f}")
-    return told
 
 
 def _styled(text: str, **style: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from assistant.reader.examples import Paragraph, Posed, Text
 from assistant.reader.written import Written, paragraph_digits, posed_on
 from assistant.retrieval.followups import Turn, wordings
-from index.chunks import TokenCounter, chunk_document
+from index.chunking import TokenCounter, chunk_document
 from index.lexical import analyse
 from index.loaders.jsonl import load_line
 from index.sentences import Span

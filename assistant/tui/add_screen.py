@@ -59,6 +59,7 @@ class PathSuggester(Suggester):
 
 
 class AddScreen(ModalScreen[bool | None]):
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Close")]
 
     def __init__(self, assistant: Assistant, paths: Sequence[str] = ()) -> None:

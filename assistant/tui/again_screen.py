@@ -30,6 +30,7 @@ class Otherwise(NamedTuple):
 
 
 class AgainScreen(ModalScreen[Otherwise | None]):
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+r", "dismiss", "Close")]
 
     def __init__(self, question: str, settings: Settings, writes: str | None) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,11 +19,9 @@ from textual.screen import Screen
 
 from assistant.inert import inert, one_line
 from assistant.tui.ask_screen import AskScreen
-from assistant.tui.help_screen import HelpScreen
 from assistant.tui.messages import CopyPlace, OpenPlace, OpenUrl, StateChanged
 from assistant.tui.mode_screen import MODE_KEYS, ModeScreen, State
-from assistant.tui.source_screen import SourceScreen
-from assistant.tui.transcript import colour_among
+from assistant.tui.voices import colour_among
 from index.errors import AssistantError, HistoryError
 
 if TYPE_CHECKING:
@@ -33,6 +32,9 @@ if TYPE_CHECKING:
     from index.build import Plan, Progress, Report
 
 _DAY = 86_400.0
+_PROGRESS_SECONDS = 0.2
+# Between the turns of threads that compute: a key waits for the others' turns.
+_THREAD_SECONDS = 0.0005
 _COPIERS = (("wl-copy",), ("xclip", "-selection", "clipboard"), ("xsel", "--clipboard", "--input"), ("pbcopy",), ("clip.exe",))
 
 
@@ -95,6 +97,7 @@ class ChatApp(App[None]):
         self._quitting = Flag()
 
     def on_mount(self) -> None:
+        sys.setswitchinterval(_THREAD_SECONDS)
         # Let the first frame be drawn, then load.
         self.call_after_refresh(self._load_assistant)
         self.set_interval(1, self._follow_store)
@@ -148,8 +151,6 @@ class ChatApp(App[None]):
             self.animation_level = "none"
 
     def _open_history(self, settings: Settings) -> None:
-        import time
-
         from assistant.history import History
 
         try:
@@ -231,14 +232,17 @@ class ChatApp(App[None]):
         from index.build import Progress, Report
 
         self._stop_building.clear()
+        told = 0.0
         for event in build_index(self.settings()):
             if self._quitting.is_set():
                 return
             if self._stop_building.is_set():
-                told = "Stopped. What was built so far is whole; the next update goes on from there."
-                self.call_from_thread(self.notify, told, timeout=8)
+                words = "Stopped. What was built so far is whole; the next update goes on from there."
+                self.call_from_thread(self.notify, words, timeout=8)
                 return
-            if isinstance(event, Progress):
+            if isinstance(event, Progress) and (time.monotonic() - told > _PROGRESS_SECONDS or event.done == event.total):
+                # As often as a person can see, and no more: the keyboard comes first.
+                told = time.monotonic()
                 self._tell(
                     "preparing the model for this machine, once"
                     if event.stage == "preparing"
@@ -290,6 +294,8 @@ class ChatApp(App[None]):
 
     @on(OpenPlace)
     def open_place(self, message: OpenPlace) -> None:
+        from assistant.tui.source_screen import SourceScreen
+
         if self.assistant is not None and not isinstance(self.screen, SourceScreen):
             self.push_screen(SourceScreen(message.places, message.index, self.assistant.store.document))
 
@@ -317,6 +323,8 @@ class ChatApp(App[None]):
 
     def copy(self, text: str) -> None:
         """Asks the terminal (OSC 52), and a program of the desktop where there is one: not every terminal listens."""
+        import subprocess
+
         self.copy_to_clipboard(text)
         for command in _COPIERS:
             if shutil.which(command[0]):
@@ -387,6 +395,8 @@ class ChatApp(App[None]):
             self.push_screen(SettingsScreen(settings))
 
     def action_help(self) -> None:
+        from assistant.tui.help_screen import HelpScreen
+
         if isinstance(self.screen, HelpScreen):
             self.pop_screen()
             return

@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from assistant.answering.answers import Answer, Delta, Draft, Finished, Rewritten, Waiting, Withdrawn
 from assistant.inert import one_line
 from assistant.tui.evidence_pane import EvidencePane
 from assistant.tui.messages import AnswerEvent, OpenPlace, Reword, ShowPlaces, Understood
 from assistant.tui.mode_screen import ModeScreen, State
 from assistant.tui.question_input import QuestionInput
-from assistant.tui.transcript import Said, Transcript, Turn
 from index.errors import AssistantError, HistoryError
-from index.filters import Filter
 
 if TYPE_CHECKING:
+    from assistant.answering.answers import Answer
     from assistant.answering.conversation import Conversation
     from assistant.history import Kept
     from assistant.retrieval.followups import Turn as Spoken
     from assistant.tui.again_screen import Otherwise
+    from assistant.tui.transcript import Turn
     from index.documents import Document
+    from index.filters import Filter
 
 # A number alone, with or without its brackets, asks for that source of the last answer.
 _SOURCE_NUMBER = re.compile(r"\[?(\d{1,2})\]?")
@@ -43,6 +43,26 @@ _WELCOME = (
     "F1 shows all keys. F3 is the library, F4 measures the answers, F5 maps who holds what."
 )
 _REMEMBERED = 200
+
+
+class Transcript(VerticalScroll, can_focus=False):
+    """All turns, the newest at the end and in view. What a turn is made of is loaded with the first question."""
+
+    def __init__(self) -> None:
+        super().__init__(id="transcript")
+        self.turns: list[Turn] = []
+
+    async def begin(self, turn: Turn) -> None:
+        self.turns.append(turn)
+        await self.mount(turn)
+        self.scroll_end(animate=False)
+
+    async def clear(self) -> None:
+        self.turns.clear()
+        await self.query("Turn").remove()
+
+    def turn(self, number: int) -> Turn | None:
+        return next((turn for turn in reversed(self.turns) if turn.number == number), None)
 
 
 class AskScreen(ModeScreen):
@@ -58,6 +78,8 @@ class AskScreen(ModeScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self._transcript = Transcript()
+        self._evidence = EvidencePane(self._read, lambda speaker: self.chat.colour(speaker), id="evidence")
         self._conversation: Conversation | None = None
         self._kept: int | None = None
         """The number of the conversation among those that are kept; None before its first question."""
@@ -76,11 +98,9 @@ class AskScreen(ModeScreen):
 
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="desk"):
-            with Transcript(id="transcript"), VerticalScroll(id="welcome", can_focus=False):
+            with self._transcript, Vertical(id="welcome"):
                 yield Static(_WELCOME, markup=False)
-                yield Static("Tab and Enter, or a click, ask one of these:", markup=False, id="suggest")
-                yield OptionList(id="suggestions")
-            yield EvidencePane(self._read, lambda speaker: self.chat.colour(speaker), id="evidence")
+            yield self._evidence
         yield Static("", markup=False, id="chips")
         yield QuestionInput("Ask the sources", id="question")
 
@@ -92,7 +112,6 @@ class AskScreen(ModeScreen):
 
     def on_mount(self) -> None:
         self.query_one("#question").focus()
-        self.query_one("#suggestions").display = self.query_one("#suggest").display = False
         self.query_one("#chips").display = False
         self.watch(self.app, "state", self._follow)
 
@@ -115,14 +134,15 @@ class AskScreen(ModeScreen):
                 self.app.call_from_thread(self.query_one(QuestionInput).remember, self.chat.history.questions(_REMEMBERED))
         with suppress(AssistantError):
             if self.chat.assistant is not None:
-                self.app.call_from_thread(self._show_suggestions, self.chat.assistant.suggestions())
+                asked = self.chat.assistant.suggestions()
+                self.app.call_from_thread(lambda: self.run_worker(self._show_suggestions(asked), group="suggestions"))
 
-    def _show_suggestions(self, questions: list[str]) -> None:
-        if (options := next(iter(self.query("#suggestions").results(OptionList)), None)) is not None:
-            options.clear_options()
-            options.add_options(Option(Content(one_line(question))) for question in questions)
-            options.highlighted = 0 if questions else None
-            options.display = self.query_one("#suggest").display = bool(questions)
+    async def _show_suggestions(self, questions: list[str]) -> None:
+        if questions and self.query("#welcome") and not self.query("#suggestions"):
+            options = OptionList(*(Option(Content(one_line(question))) for question in questions), id="suggestions")
+            words = "Tab and Enter, or a click, ask one of these:"
+            await self.query_one("#welcome").mount(Static(words, markup=False, id="suggest"), options)
+            options.highlighted = 0
 
     @on(OptionList.OptionSelected, "#suggestions")
     def ask_suggested(self, event: OptionList.OptionSelected) -> None:
@@ -144,12 +164,12 @@ class AskScreen(ModeScreen):
         self.next()
 
     async def _mount(self, question: str) -> Turn:
+        from assistant.tui.transcript import Turn
+
         self.query_one("#welcome").display = False
         self._asked += 1
         turn = Turn(self._asked, question, self.chat.colour)
-        transcript = self.query_one(Transcript)
-        await transcript.mount(turn)
-        transcript.scroll_end(animate=False)
+        await self._transcript.begin(turn)
         return turn
 
     def next(self) -> None:
@@ -171,7 +191,7 @@ class AskScreen(ModeScreen):
                 self.post_message(AnswerEvent(self._waiting.popleft(), f"{self._failure} U in the library (F3) tries again."))
 
     def _open_number(self, number: int) -> None:
-        turns = list(self.query(Turn))
+        turns = self._transcript.turns
         places = turns[-1].places if turns else []
         if 0 < number <= len(places):
             self.post_message(OpenPlace(places, number - 1))
@@ -181,6 +201,8 @@ class AskScreen(ModeScreen):
     @work(thread=True, group="ask")
     def _answer(self, number: int, question: str, conversation: Conversation, stopped: Flag, attempt: int, label: str) -> None:
         """attempt: 0 for the first answer, whose question is kept before anything is looked for."""
+        from assistant.answering.answers import Delta, Draft, Finished, Rewritten, Waiting, Withdrawn
+
         try:
             row = self._keep_question(number, question) if attempt == 0 else self._rows.get(number)
             for event in conversation.ask(question, stopped):
@@ -235,8 +257,8 @@ class AskScreen(ModeScreen):
 
     def _turn(self, number: int) -> Turn | None:
         """None for a turn that was cleared away, and when the chat is closing."""
-        transcript = next(iter(self.query(Transcript)), None)
-        return None if transcript is None else transcript.turn(number)
+        turn = self._transcript.turn(number)
+        return turn if turn is not None and turn.is_attached else None
 
     @on(Understood)
     def show_understood(self, message: Understood) -> None:
@@ -246,6 +268,8 @@ class AskScreen(ModeScreen):
 
     @on(AnswerEvent)
     async def show_answer(self, message: AnswerEvent) -> None:
+        from assistant.answering.answers import Answer
+
         event = message.event
         is_last = isinstance(event, Answer | str)
         if is_last and self._answering == message.number:
@@ -257,15 +281,15 @@ class AskScreen(ModeScreen):
             return
         await view.take(event)
         if isinstance(event, Answer):
-            await self.query_one(EvidencePane).show(view.places, view.places_title)
+            await self._evidence.show(view.places, view.places_title)
         if is_last:
             # The question stays in view above a long answer; the trouble with a long question stands below it.
             in_view = turn.query_one(".failed") if isinstance(event, str) else turn
-            self.call_after_refresh(self.query_one(Transcript).scroll_to_widget, in_view, animate=False, top=in_view is turn)
+            self.call_after_refresh(self._transcript.scroll_to_widget, in_view, animate=False, top=in_view is turn)
 
     @on(ShowPlaces)
     async def show_places(self, message: ShowPlaces) -> None:
-        await self.query_one(EvidencePane).show(message.places, message.title, message.index)
+        await self._evidence.show(message.places, message.title, message.index)
 
     @on(Reword)
     def reword(self, message: Reword) -> None:
@@ -278,8 +302,8 @@ class AskScreen(ModeScreen):
     def action_again(self) -> None:
         from assistant.tui.again_screen import AgainScreen
 
-        turns = list(self.query(Turn))
-        focused = next((each for each in (self.focused.ancestors if self.focused else ()) if isinstance(each, Turn)), None)
+        turns = self._transcript.turns
+        focused = next((turn for turn in turns if self.focused is not None and turn in self.focused.ancestors), None)
         turn = focused or (turns[-1] if turns else None)
         if len(self.app.screen_stack) > 1 or self.chat.assistant is None:
             return
@@ -316,6 +340,7 @@ class AskScreen(ModeScreen):
 
     def action_filter(self) -> None:
         from assistant.tui.filter_screen import FilterScreen
+        from index.filters import Filter
 
         if self.chat.assistant is not None and len(self.app.screen_stack) == 1:
             self.app.push_screen(FilterScreen(self.chat.assistant.store, self._only or Filter()), self._allow)
@@ -361,8 +386,8 @@ class AskScreen(ModeScreen):
         self._rows.clear()
         if self.chat.assistant is not None:
             self._conversation = self.chat.assistant.converse(only=self._only)
-        await self.query_one(Transcript).query(Turn).remove()
-        await self.query_one(EvidencePane).show([], "Evidence")
+        await self._transcript.clear()
+        await self._evidence.show([], "Evidence")
         self.query_one("#welcome").display = True
         self.to_question()
 
@@ -378,8 +403,8 @@ class AskScreen(ModeScreen):
             self.app.push_screen(ConversationsScreen(self.chat.history), self._reopen)
 
     def _remember_place(self) -> None:
-        history, transcript = self.chat.history, self.query_one(Transcript)
-        turns = list(self.query(Turn))
+        history, transcript = self.chat.history, self._transcript
+        turns = self._transcript.turns
         if history is not None and self._kept is not None and turns:
             at = next((n for n, turn in enumerate(turns) if turn.virtual_region.bottom > transcript.scroll_offset.y), 0)
             with suppress(HistoryError):
@@ -431,8 +456,8 @@ class AskScreen(ModeScreen):
                 )
         if mounted:
             there = mounted[min(place, len(mounted) - 1) if place is not None else -1]
-            await self.query_one(EvidencePane).show(there.places, "Evidence")
-            self.call_after_refresh(self.query_one(Transcript).scroll_to_widget, there, animate=False, top=True)
+            await self._evidence.show(there.places, "Evidence")
+            self.call_after_refresh(self._transcript.scroll_to_widget, there, animate=False, top=True)
 
     def action_export(self) -> None:
         from assistant.tui.export_screen import ExportScreen
@@ -454,11 +479,11 @@ class AskScreen(ModeScreen):
         """Goes to the evidence, unfolding it where the terminal is narrow."""
         if len(self.app.screen_stack) > 1:
             return
-        if self.has_class("unfolded") or self.query_one(EvidencePane).has_focus_within:
+        if self.has_class("unfolded") or self._evidence.has_focus_within:
             self.to_question()
         else:
             self.add_class("unfolded")
-            self.query_one(EvidencePane).focus_list()
+            self._evidence.focus_list()
 
     def action_stop_or_back(self) -> None:
         """Ends an answer that is being written, which keeps what there is; else goes back to the question."""
@@ -487,9 +512,5 @@ class AskScreen(ModeScreen):
         self._answering = None
 
     def scroll_answers(self, pages: int) -> None:
-        transcript = self.query_one(Transcript)
+        transcript = self._transcript
         transcript.scroll_relative(y=pages * max(1, transcript.size.height - 2), animate=False)
-
-    def focus_last_sentence(self) -> None:
-        if sentences := list(self.query(Said)):
-            sentences[-1].focus()

@@ -25,6 +25,7 @@ _LONGEST_QUESTION = 40
 
 
 class CasesScreen(Screen[None]):
+    CSS_PATH = "tables.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "close", "Back"),
         Binding("w", "worst", "Worst first"),

@@ -21,6 +21,7 @@ from index.errors import HistoryError
 
 
 class ConversationsScreen(ModalScreen[Kept | None]):
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,f7", "back", "Close"),
         Binding("down", "to_list", "To the list", show=False),

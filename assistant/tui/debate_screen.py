@@ -35,6 +35,7 @@ _LINES = 3
 
 
 class DebateScreen(ModeScreen):
+    CSS_PATH = "tables.tcss"
     MODE = "debate"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "tab('map')", "Map"),

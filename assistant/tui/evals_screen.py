@@ -31,6 +31,7 @@ _BAR = 20
 
 
 class EvalsScreen(ModeScreen):
+    CSS_PATH = "tables.tcss"
     MODE = "evals"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Run"),

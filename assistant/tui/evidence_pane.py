@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,9 +15,11 @@ from textual.widgets import Label, ListItem, ListView, Static
 
 from assistant.inert import inert, one_line, shortened
 from assistant.tui.messages import CopyPlace, OpenPlace, OpenUrl, Place
-from assistant.tui.transcript import Colour
-from index.documents import Document
 from index.errors import AssistantError
+
+if TYPE_CHECKING:
+    from assistant.tui.voices import Colour
+    from index.documents import Document
 
 # Characters of what stands before and after the cited place.
 _AROUND = 400
@@ -45,9 +47,14 @@ class EvidencePane(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Static("Evidence", markup=False, classes="pane-title")
-        yield ListView()
-        with VerticalScroll(can_focus=False, classes="passage"):
-            yield Static("", markup=False)
+
+    def on_mount(self) -> None:
+        # After the first frame, which needs none of it.
+        self.call_after_refresh(self._furnish)
+
+    async def _furnish(self) -> None:
+        passage = VerticalScroll(Static("", markup=False), can_focus=False, classes="passage")
+        await self.mount(ListView(), passage)
 
     async def show(self, places: list[Place], title: str, index: int = 0) -> None:
         entries = self.query_one(ListView)

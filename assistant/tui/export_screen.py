@@ -24,6 +24,7 @@ from index.speakers import folded
 
 
 class ExportScreen(ModalScreen[Path | None]):
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+e", "dismiss", "Close")]
 
     def __init__(self, conversation: int, history: History, read: Callable[[str], Document]) -> None:

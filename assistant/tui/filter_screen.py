@@ -47,6 +47,7 @@ def _tick(name: str, is_ticked: bool) -> Content:
 
 
 class FilterScreen(ModalScreen[Filter | None]):
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,f8", "dismiss", "Close"),
         Binding("ctrl+s", "apply", "Apply", priority=True),

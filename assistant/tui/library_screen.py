@@ -39,6 +39,7 @@ _LONGEST_AUTHOR = 20
 
 
 class LibraryScreen(ModeScreen):
+    CSS_PATH = "tables.tcss"
     MODE = "library"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "add", "Add"),

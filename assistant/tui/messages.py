@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from assistant.answering.answers import Answer, Citation, Delta, Draft, Waiting, Withdrawn
-from assistant.retrieval.passages import Passage
-
 if TYPE_CHECKING:
+    from assistant.answering.answers import Answer, Citation, Delta, Draft, Waiting, Withdrawn
+    from assistant.retrieval.passages import Passage
     from index.build import Progress
 
 NEAREST = 3

@@ -37,6 +37,7 @@ QUOTING = Writer("extractive", "", None)
 
 
 class ModelsScreen(ModalScreen[Writer | None]):
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f2,q", "dismiss", "Close")]
 
     def __init__(self, now: str, servers: Callable[[], Sequence[Server]]) -> None:

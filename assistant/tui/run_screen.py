@@ -24,6 +24,7 @@ class Asked(NamedTuple):
 
 
 class RunScreen(ModalScreen[Asked | None]):
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Close")]
 
     def __init__(self, suite: str) -> None:

@@ -38,6 +38,7 @@ _BASELINES = ("first-sentence", "abstain")
 
 
 class SettingsScreen(ModalScreen[None]):
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Close"),
         Binding("ctrl+s", "save", "Save", priority=True),

@@ -27,6 +27,7 @@ _LONGEST_PARAGRAPH = 20_000
 
 
 class SourceScreen(Screen[None]):
+    CSS_PATH = "document.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "close", "Back"),
         Binding("n,right_square_bracket", "step(1)", "Next citation"),

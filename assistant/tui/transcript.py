@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.style import Style
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from assistant.answering.answers import Answer, Citation, Delta, Draft, Sentence, Waiting, Withdrawn, quoted_voice
-from assistant.answering.printed import measured
+from assistant.answering.answers import Answer, Citation, Delta, Draft, Sentence, Waiting, Withdrawn, measured, quoted_voice
 from assistant.inert import inert, one_line, shortened
 from assistant.tui.messages import CopyPlace, OpenPlace, OpenUrl, Place, Reword, ShowPlaces, places_of
+from assistant.tui.voices import Colour
 
-# Told apart by their names too, never by colour alone.
-_VOICE_COLOURS = ("$text-accent", "$text-success", "$text-primary", "$text-error", "$text-secondary", "$text-warning")
+_LINES = ("headline", "draft", "pending", "notices", "measured")
+_DRAFT_SECONDS = 0.08
 VERIFIED, UNVERIFIED, NOT_SAID = "✓", "?", "○"
-Colour = Callable[[str], str]
-
-
-def colour_among(speakers: Sequence[str]) -> Colour:
-    """The colour of a speaker's name: always the same within a corpus."""
-    places = {speaker: number for number, speaker in enumerate(speakers)}
-    return lambda speaker: _VOICE_COLOURS[places.get(speaker, len(places)) % len(_VOICE_COLOURS)]
 
 
 class Question(Static):
@@ -134,6 +128,10 @@ class AnswerView(Vertical):
         self._colour = colour
         self.answer: Answer | None = None
         self.places: list[Place] = []
+        self._sentences = Vertical(classes="sentences")
+        self._lines = {name: Static("", markup=False, classes=name) for name in _LINES}
+        self._draft = ""
+        self._drawing: Timer | None = None
 
     @property
     def places_title(self) -> str:
@@ -142,38 +140,53 @@ class AnswerView(Vertical):
     def compose(self) -> ComposeResult:
         if self._label:
             yield Static(Content(one_line(self._label)), markup=False, classes="label")
-        yield Static("", markup=False, classes="headline")
-        yield Vertical(classes="sentences")
-        yield Static("", markup=False, classes="draft")
-        yield Static("Looking through the sources …", markup=False, classes="pending")
-        yield Static("", markup=False, classes="notices")
-        yield Static("", markup=False, classes="measured")
+        yield self._lines["headline"]
+        yield self._sentences
+        for name in _LINES[1:]:
+            yield self._lines[name]
+
+    def on_mount(self) -> None:
+        if self.answer is None:
+            self._show("pending", Content("Looking through the sources …"))
 
     def _show(self, part: str, words: Content) -> None:
-        line = self.query_one(f".{part}", Static)
+        line = self._lines[part]
         line.update(words)
         line.display = bool(words)
 
+    def _draw(self) -> None:
+        """The draft, at most as often as a person can see: drawing takes longer than a token."""
+        self._drawing = None
+        if str(self._lines["draft"].content) != self._draft:
+            self._show("draft", Content(self._draft))
+            if self._draft:
+                self._show("pending", Content(""))
+            self._drawing = self.set_timer(_DRAFT_SECONDS, self._draw)
+
     async def take(self, event: Draft | Waiting | Withdrawn | Delta | Answer | str) -> None:
         if isinstance(event, Draft):
-            self._show("draft", Content(inert(event.words)))
-            if event.words:
-                self._show("pending", Content(""))
+            self._draft = inert(event.words)
+            if self._drawing is None or not self._draft:
+                self._draw()
         elif isinstance(event, Waiting):
             self._show("pending", Content(f"The server asks to wait {event.seconds:.0f} seconds …"))
         elif isinstance(event, Withdrawn):
-            await self.query_one(".sentences").remove_children()
-            self._show("draft", Content(""))
+            await self._sentences.remove_children()
+            self._undraft()
             self._show("pending", Content(f"{event.why[:1].upper()}{event.why[1:]} …" if event.why else ""))
         elif isinstance(event, Delta):
             self._show("pending", Content(""))
             await self._add(event.sentence, event.citations)
         elif isinstance(event, str):
-            self._show("draft", Content(""))
+            self._undraft()
             self._show("pending", Content(f"✗ not answered: {inert(event)}"))
-            self.query_one(".pending").add_class("failed")
+            self._lines["pending"].add_class("failed")
         else:
             await self._finish(event)
+
+    def _undraft(self) -> None:
+        self._draft = ""
+        self._show("draft", Content(""))
 
     async def restore(self, answer: Answer) -> None:
         """An answer that was given before."""
@@ -182,19 +195,19 @@ class AnswerView(Vertical):
         await self._finish(answer)
 
     async def _add(self, sentence: Sentence, citations: Sequence[Citation]) -> None:
-        await self.query_one(".sentences").mount(Said(_shown(sentence, citations, self._colour), sentence.citations))
+        await self._sentences.mount(Said(_shown(sentence, citations, self._colour), sentence.citations))
 
     async def _finish(self, answer: Answer) -> None:
         self.answer = answer
         self.places = places_of(answer)
         self._show("pending", Content(""))
-        self._show("draft", Content(""))
+        self._undraft()
         if answer.abstained:
             reason = Content.assemble((f"{NOT_SAID} {answer.short}", "bold"), " ", one_line(answer.reason))
             self._show("headline", reason)
             if not answer.citations:
                 nearest = [Said(_nearest(place, self._colour), (place.number,)) for place in self.places]
-                await self.query_one(".sentences").mount_all(nearest)
+                await self._sentences.mount_all(nearest)
         elif answer.headline:
             self._show("headline", Content(one_line(answer.headline)).stylize("bold"))
         self._show("notices", Content("\n".join(f"! {one_line(notice)}" for notice in answer.notices)))
@@ -215,43 +228,35 @@ class Turn(Widget):
         self.question = question
         self.standalone_question = question
         self._colour = colour
+        self._views = [AnswerView("", colour)]
 
     def compose(self) -> ComposeResult:
         yield Question(self.question)
         yield UnderstoodAs()
-        with Horizontal(classes="answers"):
-            yield AnswerView("", self._colour)
+        yield Horizontal(*self._views, classes="answers")
 
     def understood(self, standalone_question: str) -> None:
         self.standalone_question = standalone_question
         self.query_one(UnderstoodAs).tell(standalone_question)
 
     def view(self, attempt: int) -> AnswerView | None:
-        views = list(self.query(AnswerView))
-        return views[attempt] if attempt < len(views) else None
+        return self._views[attempt] if attempt < len(self._views) else None
 
     async def again(self, label: str) -> int:
         """Room for another answer, beside the first; gives its number."""
-        await self.query_one(".answers").mount(AnswerView(label, self._colour))
-        return len(self.query(AnswerView)) - 1
+        self._views.append(AnswerView(label, self._colour))
+        await self.query_one(".answers").mount(self._views[-1])
+        return len(self._views) - 1
 
     @property
     def answer(self) -> Answer | None:
         """The first."""
-        view = self.view(0)
-        return view.answer if view else None
+        return self._views[0].answer
 
     @property
     def places(self) -> list[Place]:
         """Of the last answer that has any."""
-        return next((view.places for view in reversed(list(self.query(AnswerView))) if view.places), [])
-
-
-class Transcript(VerticalScroll, can_focus=False):
-    """All turns, the newest at the end and in view."""
-
-    def turn(self, number: int) -> Turn | None:
-        return next((turn for turn in self.query(Turn) if turn.number == number), None)
+        return next((view.places for view in reversed(self._views) if view.places), [])
 
 
 def _support(answer: Answer) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.chunks import chunk_document
+from index.chunking import chunk_document
 from index.documents import Document
 from index.embedders import LocalEmbedder
 from index.loaders.markdown import load_markdown

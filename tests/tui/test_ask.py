@@ -13,6 +13,7 @@ from textual.widgets import Checkbox, Input, ListView, OptionList, RadioButton, 
 from assistant.history import History
 from assistant.tui.again_screen import AgainScreen
 from assistant.tui.app import ChatApp
+from assistant.tui.ask_screen import Transcript
 from assistant.tui.conversations_screen import ConversationsScreen
 from assistant.tui.evidence_pane import CHANGED
 from assistant.tui.export_screen import ExportScreen
@@ -20,7 +21,7 @@ from assistant.tui.filter_screen import FilterScreen, Ticks
 from assistant.tui.question_input import QuestionInput
 from assistant.tui.settings_screen import SettingsScreen
 from assistant.tui.source_screen import SourceScreen
-from assistant.tui.transcript import AnswerView, Said, Transcript, UnderstoodAs
+from assistant.tui.transcript import AnswerView, Said, UnderstoodAs
 from index.embedders import LocalEmbedder
 from index.settings import IndexSettings
 from tests.conftest import run_build

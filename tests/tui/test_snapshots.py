@@ -9,10 +9,11 @@ from textual.pilot import Pilot
 
 from assistant.answering.answers import Answer, Citation, Delta, Sentence
 from assistant.tui.app import ChatApp
+from assistant.tui.ask_screen import Transcript
 from assistant.tui.messages import AnswerEvent, Place, StateChanged, Understood
 from assistant.tui.question_input import QuestionInput
 from assistant.tui.source_screen import SourceScreen
-from assistant.tui.transcript import Transcript, Turn
+from assistant.tui.transcript import Turn
 from index.documents import Voice
 from index.loaders.markdown import load_markdown
 from tests.conftest import RIVERS
