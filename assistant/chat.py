@@ -25,4 +25,4 @@ def open_chat(given: Mapping[str, Path | str | None]) -> NoReturn:
     gc.freeze()
     gc.enable()
     app.run()
-    leave(0)
+    leave(app.return_code or 0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -16,6 +16,7 @@ from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
 from assistant.inert import one_line
+from assistant.tui.mode_screen import behind
 from index.errors import AssistantError
 from index.loaders.registry import supported_suffixes
 
@@ -98,7 +99,7 @@ class AddScreen(ModalScreen[bool | None]):
         else:
             self._plan(value, paths)
 
-    @work(thread=True, exclusive=True, group="adding")
+    @behind("adding")
     def _plan(self, value: str, paths: list[Path]) -> None:
         from assistant.adding import plan_adding
 
@@ -117,7 +118,7 @@ class AddScreen(ModalScreen[bool | None]):
         keys = "Enter adds them and brings the index up to date. Esc changes nothing." if wanted.copied else _KEYS
         self.app.call_from_thread(self._tell, Content("\n".join(lines)), keys)
 
-    @work(thread=True, exclusive=True, group="adding")
+    @behind("adding")
     def _add(self, paths: list[Path]) -> None:
         from assistant.adding import add_sources
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -11,16 +12,17 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.text import Text
 from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen, SystemModalScreen
 
 from assistant.inert import inert, one_line
 from assistant.tui.ask_screen import AskScreen
 from assistant.tui.messages import CopyPlace, OpenPlace, OpenUrl, StateChanged
-from assistant.tui.mode_screen import MODE_KEYS, ModeScreen, State
+from assistant.tui.mode_screen import MODE_KEYS, ModeScreen, State, trouble
 from assistant.tui.voices import colour_among
 from index.errors import AssistantError, HistoryError
 
@@ -339,7 +341,15 @@ class ChatApp(App[None]):
 
     def action_mode(self, mode: str) -> None:
         if mode in self.MODES and mode != self.current_mode:
+            # A dialog belongs to what one was doing; the palette may be open once only.
+            while isinstance(self.screen, ModalScreen):
+                self.pop_screen()
             self.switch_mode(mode)
+
+    def action_command_palette(self) -> None:
+        """Once at a time, also where something was opened above it."""
+        if not any(isinstance(each, SystemModalScreen) for each in self.screen_stack):
+            super().action_command_palette()
 
     def action_new(self) -> None:
         """A new conversation, from wherever one is."""
@@ -402,9 +412,24 @@ class ChatApp(App[None]):
             return
         keys: dict[str, str] = {}
         for active in self.screen.active_bindings.values():
-            if active.binding.description and active.enabled:
+            # The keys of the library's own widgets are those of any line and any table.
+            own = {binding.action for binding in type(active.node).BINDINGS if isinstance(binding, Binding)}
+            is_ours = active.node in (self, self.screen) or (
+                active.binding.action in own and type(active.node).__module__.startswith("assistant.")
+            )
+            if is_ours and active.binding.description and active.enabled:
                 keys.setdefault(active.binding.description, self.get_key_display(active.binding))
         self.push_screen(HelpScreen([(key, words) for words, key in keys.items()]))
+
+    def _fatal_error(self) -> None:
+        """What nobody foresaw ends the chat with one sentence; the conversation so far is kept."""
+        if os.environ.get("ASSISTANT_DEBUG") or self.is_headless:
+            super()._fatal_error()
+            return
+        told = trouble(sys.exc_info()[1] or Exception("unknown"))
+        words = f"assistant: {told} ended the chat; what was said is kept. ASSISTANT_DEBUG=1 shows the details to report."
+        self._exit_renderables.append(Text(words))
+        self._close_messages_no_wait()
 
     async def action_quit(self) -> None:
         self._quitting.set()

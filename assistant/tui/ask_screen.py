@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event as Flag
@@ -28,7 +28,7 @@ from index.errors import AssistantError, HistoryError
 if TYPE_CHECKING:
     from assistant.answering.answers import Answer
     from assistant.answering.conversation import Conversation
-    from assistant.history import Kept
+    from assistant.history import Kept, KeptTurn
     from assistant.retrieval.followups import Turn as Spoken
     from assistant.tui.again_screen import Otherwise
     from assistant.tui.transcript import Turn
@@ -43,6 +43,26 @@ _WELCOME = (
     "F1 shows all keys. F3 is the library, F4 measures the answers, F5 maps who holds what."
 )
 _REMEMBERED = 200
+# Turns that are shown when there are more than the most.
+_SHOWN, _MOST_SHOWN = 12, 24
+
+
+class Earlier(Static):
+    """How many turns before those that are shown there are; a click shows some."""
+
+    def __init__(self) -> None:
+        super().__init__("", markup=False, classes="earlier")
+        self.count = 0
+        self.display = False
+
+    def tell(self, count: int) -> None:
+        self.count = count
+        questions = "1 earlier question" if count == 1 else f"{count} earlier questions"
+        self.update(Content(f"… {questions}: Ctrl+B, or a click, shows more of them"))
+        self.display = bool(count)
+
+    async def on_click(self) -> None:
+        await self.run_action("screen.earlier")
 
 
 class Transcript(VerticalScroll, can_focus=False):
@@ -51,15 +71,41 @@ class Transcript(VerticalScroll, can_focus=False):
     def __init__(self) -> None:
         super().__init__(id="transcript")
         self.turns: list[Turn] = []
+        """Those that are shown; laying out a long conversation takes longer than a key may."""
+        self._earlier = Earlier()
 
-    async def begin(self, turn: Turn) -> None:
+    async def begin(self, turn: Turn, *, is_kept: bool) -> None:
+        """is_kept: whether turns that are shown no more can be shown again."""
         self.turns.append(turn)
         await self.mount(turn)
         self.scroll_end(animate=False)
+        if is_kept and len(self.turns) > _MOST_SHOWN:
+            gone, self.turns = self.turns[:-_SHOWN], self.turns[-_SHOWN:]
+            await self.remove_children(gone)
+            await self.tell_earlier(self.earlier + len(gone))
+
+    @property
+    def earlier(self) -> int:
+        """How many turns before the first that is shown are not."""
+        return self._earlier.count
+
+    async def tell_earlier(self, count: int) -> None:
+        if not self._earlier.is_attached:
+            await self.mount(self._earlier, before=0)
+        self._earlier.tell(count)
+
+    async def insert(self, turns: Sequence[Turn]) -> None:
+        """Before those that are shown, which stay where they are on the screen."""
+        below = self.virtual_size.height - self.scroll_offset.y
+        first = self.turns[0] if self.turns else None
+        self.turns[:0] = turns
+        await self.mount_all(turns, before=first)
+        self.call_after_refresh(lambda: self.scroll_to(y=self.virtual_size.height - below, animate=False))
 
     async def clear(self) -> None:
         self.turns.clear()
         await self.query("Turn").remove()
+        self._earlier.tell(0)
 
     def turn(self, number: int) -> Turn | None:
         return next((turn for turn in reversed(self.turns) if turn.number == number), None)
@@ -72,6 +118,7 @@ class AskScreen(ModeScreen):
         Binding("ctrl+r", "again", "Again, otherwise", priority=True),
         Binding("f7", "conversations", "Conversations", priority=True),
         Binding("f8", "filter", "Filter", priority=True),
+        Binding("ctrl+b", "earlier", "Earlier questions", priority=True, show=False),
         Binding("ctrl+e", "export", "Export", priority=True, show=False),
         Binding("escape", "stop_or_back", "Stop the answer, or back to the question", show=False),
     ]
@@ -169,7 +216,7 @@ class AskScreen(ModeScreen):
         self.query_one("#welcome").display = False
         self._asked += 1
         turn = Turn(self._asked, question, self.chat.colour)
-        await self._transcript.begin(turn)
+        await self._transcript.begin(turn, is_kept=self.chat.history is not None)
         return turn
 
     def next(self) -> None:
@@ -322,7 +369,7 @@ class AskScreen(ModeScreen):
             return
         try:
             conversation = assistant.converse(
-                self._before.get(turn.number, ()),
+                self._said_before(turn),
                 only=self._only,
                 abstain_below=otherwise.threshold,
                 passages=otherwise.passages,
@@ -335,6 +382,13 @@ class AskScreen(ModeScreen):
         self._answering = turn.number
         self._stopped = Flag()
         self._answer(turn.number, turn.question, conversation, self._stopped, attempt, otherwise.words)
+
+    def _said_before(self, turn: Turn) -> Sequence[Spoken]:
+        """What had been said when it was asked. Raises HistoryError."""
+        if turn.number in self._before or self.chat.history is None or self._kept is None:
+            return self._before.get(turn.number, ())
+        row = self._rows.get(turn.number, 0)
+        return _spoken(told for told in self.chat.history.turns(self._kept) if told.number < row)
 
     # -- which passages may answer ---------------------------------------------------------------------------------------
 
@@ -408,12 +462,9 @@ class AskScreen(ModeScreen):
         if history is not None and self._kept is not None and turns:
             at = next((n for n, turn in enumerate(turns) if turn.virtual_region.bottom > transcript.scroll_offset.y), 0)
             with suppress(HistoryError):
-                history.remember_place(self._kept, at)
+                history.remember_place(self._kept, self._transcript.earlier + at)
 
     async def _reopen(self, kept: Kept | None) -> None:
-        from assistant.answering.conversation import spoken
-        from assistant.retrieval.followups import Turn as Spoken
-
         history, assistant = self.chat.history, self.chat.assistant
         if kept is None or history is None:
             return
@@ -424,40 +475,64 @@ class AskScreen(ModeScreen):
             return
         await self.clear()
         self._kept = kept.number
-        said: list[Spoken] = []
-        mounted: list[Turn] = []
-        for told in turns:
-            turn = await self._mount(told.question)
-            mounted.append(turn)
-            self._before[turn.number], self._rows[turn.number] = tuple(said), told.number
-            view = turn.view(0)
-            assert view is not None
-            if told.answer is not None:
-                if told.answer.standalone_question != told.question:
-                    turn.understood(told.answer.standalone_question)
-                await view.restore(told.answer)
-                said += [Spoken("user", told.question), Spoken("assistant", spoken(told.answer))]
-            else:
-                why = told.failure or (
-                    f"this release cannot show the answer as it was; it said: {told.said}"
-                    if told.said
-                    else "the program ended before the answer came; Ctrl+R asks again."
-                )
-                await view.take(why)
-            for label, answer in told.again:
-                again = turn.view(await turn.again(label))
-                assert again is not None
-                await again.restore(answer)
+        begin = max(0, len(turns) - _SHOWN)
+        shown = [self._restored(told) for told in turns[begin:]]
+        if shown:
+            self.query_one("#welcome").display = False
+            await self._transcript.insert(shown)
+            await self._transcript.tell_earlier(begin)
         if assistant is not None:
-            self._conversation = assistant.converse(said, only=self._only)
+            self._conversation = assistant.converse(_spoken(turns), only=self._only)
             if kept.corpus != self.chat.corpus:
-                self.notify(
-                    f"This conversation was over another corpus ({one_line(kept.corpus)}).", severity="warning", markup=False
-                )
-        if mounted:
-            there = mounted[min(place, len(mounted) - 1) if place is not None else -1]
+                words = f"This conversation was over another corpus ({one_line(kept.corpus)})."
+                self.notify(words, severity="warning", markup=False)
+        for turn, told in zip(shown, turns[begin:], strict=True):
+            await self._fill(turn, told)
+        if shown:
+            at = len(turns) - 1 if place is None else min(place, len(turns) - 1)
+            there = shown[max(0, at - begin)]
             await self._evidence.show(there.places, "Evidence")
             self.call_after_refresh(self._transcript.scroll_to_widget, there, animate=False, top=True)
+
+    def _restored(self, told: KeptTurn) -> Turn:
+        from assistant.tui.transcript import Turn
+
+        self._asked += 1
+        self._rows[self._asked] = told.number
+        return Turn(self._asked, told.question, self.chat.colour)
+
+    async def _fill(self, turn: Turn, told: KeptTurn) -> None:
+        """With what was answered then."""
+        view = turn.view(0)
+        assert view is not None
+        if told.answer is not None:
+            if told.answer.standalone_question != told.question:
+                turn.understood(told.answer.standalone_question)
+            await view.restore(told.answer)
+        elif told.said:
+            await view.take(f"this release cannot show the answer as it was; it said: {told.said}")
+        else:
+            await view.take(told.failure or "the program ended before the answer came; Ctrl+R asks again.")
+        for label, answer in told.again:
+            again = turn.view(await turn.again(label))
+            assert again is not None
+            await again.restore(answer)
+
+    async def action_earlier(self) -> None:
+        """Shows some of the turns before those that are shown."""
+        history, count = self.chat.history, self._transcript.earlier
+        if not count or history is None or self._kept is None:
+            return
+        try:
+            kept = history.turns(self._kept)[max(0, count - _SHOWN) : count]
+        except HistoryError as error:
+            self.notify(one_line(str(error)), severity="error", markup=False)
+            return
+        await self._transcript.tell_earlier(count - len(kept))
+        turns = [self._restored(told) for told in kept]
+        await self._transcript.insert(turns)
+        for turn, told in zip(turns, kept, strict=True):
+            await self._fill(turn, told)
 
     def action_export(self) -> None:
         from assistant.tui.export_screen import ExportScreen
@@ -514,3 +589,15 @@ class AskScreen(ModeScreen):
     def scroll_answers(self, pages: int) -> None:
         transcript = self._transcript
         transcript.scroll_relative(y=pages * max(1, transcript.size.height - 2), animate=False)
+
+
+def _spoken(turns: Iterable[KeptTurn]) -> list[Spoken]:
+    """As a conversation remembers them."""
+    from assistant.answering.conversation import spoken
+    from assistant.retrieval.followups import Turn as Spoken
+
+    said = []
+    for told in turns:
+        if told.answer is not None:
+            said += [Spoken("user", told.question), Spoken("assistant", spoken(told.answer))]
+    return said

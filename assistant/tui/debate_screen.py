@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
@@ -16,7 +16,7 @@ from textual.widgets import DataTable, Input, Select, Static, TabbedContent, Tab
 from assistant.answering.debate import DebateMap
 from assistant.inert import one_line, shortened
 from assistant.tui.messages import OpenPlace, Place, place_of
-from assistant.tui.mode_screen import ModeScreen
+from assistant.tui.mode_screen import ModeScreen, behind
 from index.errors import AssistantError
 from index.speakers import folded
 
@@ -85,7 +85,7 @@ class DebateScreen(ModeScreen):
             self._version = version
             self._read()
 
-    @work(thread=True, exclusive=True, group="debate")
+    @behind("debate")
     def _read(self) -> None:
         from assistant.answering.debate import MAP, map_of
         from assistant.answering.timeline import statements
@@ -124,7 +124,7 @@ class DebateScreen(ModeScreen):
             self._tell_position(f"Asking each voice about {issue} …")
             self._ask_voices(issue)
 
-    @work(thread=True, group="voices")
+    @behind("voices", exclusive=False)
     def _ask_voices(self, issue: str) -> None:
         assistant = self.chat.assistant
         if assistant is None:

@@ -9,7 +9,7 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
@@ -17,7 +17,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
 from assistant.inert import one_line
-from assistant.tui.mode_screen import ModeScreen
+from assistant.tui.mode_screen import ModeScreen, behind
 from index.errors import AssistantError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class EvalsScreen(ModeScreen):
     def on_screen_resume(self) -> None:
         self._read_runs()
 
-    @work(thread=True, exclusive=True, group="runs")
+    @behind("runs")
     def _read_runs(self) -> None:
         from evals.printed import latest_runs
         from evals.records import read_runs
@@ -122,7 +122,7 @@ class EvalsScreen(ModeScreen):
         else:
             self._show_figures(Content("This suite was not run yet; R runs it."))
 
-    @work(thread=True, exclusive=True, group="figures")
+    @behind("figures")
     def _summarise(self, record: Record) -> None:
         from evals.comparison import gates
         from evals.summaries import summarise
@@ -158,7 +158,7 @@ class EvalsScreen(ModeScreen):
             self._stopped = Flag()
             self._run(asked, self._stopped)
 
-    @work(thread=True, exclusive=True, group="eval")
+    @behind("eval")
     def _run(self, asked: Asked, stopped: Flag) -> None:
         try:
             kept = self._ask(asked, stopped)
@@ -248,7 +248,7 @@ class EvalsScreen(ModeScreen):
         else:
             self._compare(self._marked, entry[2])
 
-    @work(thread=True, exclusive=True, group="figures")
+    @behind("figures")
     def _compare(self, first: Record, second: Record) -> None:
         from evals.comparison import compare
 
@@ -263,7 +263,7 @@ class EvalsScreen(ModeScreen):
         if entry is not None and entry[2] is not None:
             self._report(entry[2])
 
-    @work(thread=True, exclusive=True, group="report")
+    @behind("report")
     def _report(self, record: Record) -> None:
         from evals.report import write_report
 

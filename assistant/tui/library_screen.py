@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlparse
 
 from rich.text import Text
-from textual import events, on, work
+from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
@@ -21,7 +21,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static, Switch
 
 from assistant.inert import inert, one_line, shortened
-from assistant.tui.mode_screen import ModeScreen
+from assistant.tui.mode_screen import ModeScreen, behind
 from index.build import Plan, Progress
 from index.chunks import Chunk
 from index.documents import Document
@@ -105,7 +105,7 @@ class LibraryScreen(ModeScreen):
         else:
             self._tell_plan()
 
-    @work(thread=True, exclusive=True, group="rows")
+    @behind("rows")
     def _read_rows(self) -> None:
         assistant = self.chat.assistant
         if assistant is None:
@@ -233,7 +233,7 @@ class LibraryScreen(ModeScreen):
         if (name := self._row_at()) is not None:
             self._read_document(name)
 
-    @work(thread=True, exclusive=True, group="preview")
+    @behind("preview")
     def _read_document(self, name: str) -> None:
         assistant = self.chat.assistant
         if assistant is None:
@@ -269,7 +269,7 @@ class LibraryScreen(ModeScreen):
                 f"{len(plan.removed)} gone",
                 f"{len(plan.unchanged)} unchanged",
             ]
-            words = f"! {', '.join(told)}{_about(self._seconds)} · U brings the index up to date"
+            words = f"! U takes in {', '.join(told)}{_about(self._seconds)}"
         if (report := self.chat.report) is not None and report.failed:
             words += f" · {len(report.failed)} could not be read (F tells why)"
         self.query_one("#plan", Static).update(Content(words))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
+from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
@@ -14,12 +16,41 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from assistant.inert import one_line
+from index.errors import AssistantError
 
 if TYPE_CHECKING:
     from assistant.tui.app import ChatApp
 
 MODE_KEYS = {"ask": ("f2", "Ask"), "library": ("f3", "Library"), "evals": ("f4", "Evals"), "debate": ("f5", "Debate")}
 """Mode -> its key and its name."""
+
+
+Given = ParamSpec("Given")
+Owner = TypeVar("Owner", bound=Screen[Any])
+
+
+def behind(
+    group: str, *, exclusive: bool = True
+) -> Callable[[Callable[Concatenate[Owner, Given], None]], Callable[Concatenate[Owner, Given], object]]:
+    """Runs a method in a thread, out of the keyboard's way. Its failure is told, whatever it is, and never ends the chat."""
+
+    def decorate(method: Callable[Concatenate[Owner, Given], None]) -> Callable[Concatenate[Owner, Given], object]:
+        @wraps(method)
+        def told(self: Owner, *arguments: Given.args, **named: Given.kwargs) -> None:
+            try:
+                method(self, *arguments, **named)
+            except Exception as error:  # noqa: BLE001 - shown to the person
+                self.app.call_from_thread(self.app.notify, trouble(error), severity="error", timeout=15, markup=False)
+
+        return work(thread=True, exclusive=exclusive, group=group)(told)
+
+    return decorate
+
+
+def trouble(error: BaseException) -> str:
+    """In one sentence; what should not happen with its name."""
+    told = str(error) if isinstance(error, AssistantError) else f"a fault of the program: {type(error).__name__}: {error}"
+    return one_line(told)
 
 
 class State(NamedTuple):

@@ -40,7 +40,7 @@ _BASELINES = ("first-sentence", "abstain")
 class SettingsScreen(ModalScreen[None]):
     CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Close"),
+        Binding("escape", "dismiss", "Close"),
         Binding("ctrl+s", "save", "Save", priority=True),
     ]
 
@@ -48,6 +48,7 @@ class SettingsScreen(ModalScreen[None]):
         super().__init__()
         self._settings = settings
         self._theme_before = ""
+        self._is_saved = False
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog wide-dialog"):
@@ -88,9 +89,9 @@ class SettingsScreen(ModalScreen[None]):
         if isinstance(event.value, str):
             self.app.theme = event.value
 
-    def action_cancel(self) -> None:
-        self.app.theme = self._theme_before
-        self.dismiss()
+    def on_unmount(self) -> None:
+        if not self._is_saved:
+            self.app.theme = self._theme_before
 
     def _told(self, name: str) -> Any:
         widget = self.query_one(f"#{name}")
@@ -121,6 +122,7 @@ class SettingsScreen(ModalScreen[None]):
         except AssistantError as error:
             note.update(Content(f"✗ {one_line(str(error))}"))
             return
+        self._is_saved = True
         overridden = [name for name, value in changed.items() if value is not None and getattr(settings, name) != value]
         self._apply({name: getattr(settings, name) for name in changed})
         later = [name for name in changed if name not in (*_AT_ONCE, "theme", "motion")]

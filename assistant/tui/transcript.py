@@ -190,8 +190,11 @@ class AnswerView(Vertical):
 
     async def restore(self, answer: Answer) -> None:
         """An answer that was given before."""
-        for sentence in answer.sentences:
-            await self._add(sentence, [answer.citation(marker) for marker in sentence.citations])
+        said = [
+            Said(_shown(each, [answer.citation(marker) for marker in each.citations], self._colour), each.citations)
+            for each in answer.sentences
+        ]
+        await self._sentences.mount_all(said)
         await self._finish(answer)
 
     async def _add(self, sentence: Sentence, citations: Sequence[Citation]) -> None:

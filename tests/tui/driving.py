@@ -8,6 +8,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from assistant.tui.app import ChatApp
+from assistant.tui.ask_screen import Transcript
 from assistant.tui.question_input import QuestionInput
 from assistant.tui.transcript import Said, Turn
 
@@ -38,10 +39,11 @@ async def ask(pilot: Pilot[None], question: str) -> Turn:
     app = pilot.app
     assert isinstance(app, ChatApp)
     app.query_one(QuestionInput).text = question
-    before = len(app.query(Turn))
+    transcript = app.query_one(Transcript)
+    before = transcript.turns[-1:]
     await pilot.press("enter")
-    await until(pilot, lambda: len(app.query(Turn)) > before, "a turn")
-    turn = list(app.query(Turn))[-1]
+    await until(pilot, lambda: transcript.turns[-1:] != before, "a turn")
+    turn = transcript.turns[-1]
     await until(pilot, lambda: bool(turn.places) or bool(turn.query(".failed")), "an answer")
     await pilot.pause()
     return turn

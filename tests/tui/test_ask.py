@@ -24,6 +24,7 @@ from assistant.tui.source_screen import SourceScreen
 from assistant.tui.transcript import AnswerView, Said, UnderstoodAs
 from index.embedders import LocalEmbedder
 from index.settings import IndexSettings
+from tests.assistant.test_history import ANSWER
 from tests.conftest import run_build
 from tests.scripted_server import scripted_server, spoken
 from tests.tui.driving import SMALL, USUAL, WIDE, ask, ready, shown, until
@@ -310,6 +311,30 @@ async def test_conversations_are_renamed_pinned_deleted_and_brought_back(app: Ch
         assert options.option_count == 2
         await pilot.press("escape")
         assert not isinstance(app.screen, ConversationsScreen)
+
+
+async def test_a_long_conversation_shows_its_end_and_more_when_asked(app: ChatApp, tmp_path: Path) -> None:
+    history = History(tmp_path / "conversations.db")
+    number = history.begin("Long", str(app._given["corpus"]))
+    for at in range(40):
+        history.answered(history.ask(number, f"question {at}?"), ANSWER, "said")
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        await pilot.press("f7")
+        await until(pilot, lambda: isinstance(app.screen, ConversationsScreen), "the conversations")
+        await pilot.press("enter")
+        transcript = app.query_one(Transcript)
+        await until(pilot, lambda: len(transcript.turns) == 12 and transcript.turns[-1].answer is not None, "its end")
+        assert transcript.turns[-1].question == "question 39?" and transcript.earlier == 28
+        await pilot.press("ctrl+b")
+        await until(pilot, lambda: len(transcript.turns) == 24 and transcript.turns[0].answer is not None, "some before")
+        assert [turn.question for turn in transcript.turns][:2] == ["question 16?", "question 17?"] and transcript.earlier == 16
+        turn = await ask(pilot, DOUBTS)
+        assert turn is transcript.turns[-1] and len(transcript.turns) == 12 and transcript.earlier == 29
+        await pilot.press("ctrl+b", "ctrl+b", "ctrl+b")
+        await until(pilot, lambda: transcript.earlier == 0, "all of it")
+        assert [turn.question for turn in transcript.turns] == [*(f"question {at}?" for at in range(40)), DOUBTS]
+        await until(pilot, lambda: all(turn.answer for turn in transcript.turns), "their answers")
 
 
 async def test_an_answer_that_never_came_is_told_when_reopened(app: ChatApp, tmp_path: Path) -> None:
