@@ -61,5 +61,5 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/installed-for-tests: $(VENV)/installed
-	@$(PIP) -e '.[test,test-llm]'
+	@$(PIP) -e '.[test,test-llm,test-web]'
 	@touch $@
