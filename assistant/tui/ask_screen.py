@@ -14,6 +14,7 @@ from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
@@ -43,6 +44,8 @@ _WELCOME = (
     "F1 shows all keys. F3 is the library, F4 measures the answers, F5 maps who holds what."
 )
 _REMEMBERED = 200
+_FIELDS = {"voices": "voice:", "documents": "source:", "kinds": "kind:", "since": "from", "until": "until"}
+"""Of a filter, as its chips call them."""
 # Turns that are shown when there are more than the most.
 _SHOWN, _MOST_SHOWN = 12, 24
 
@@ -412,16 +415,21 @@ class AskScreen(ModeScreen):
         self._conversation = assistant.converse(self._conversation.turns, only=self._only)
         chips = self.query_one("#chips", Static)
         chips.display = bool(only)
-        told = [
-            *(f"voice: {each}" for each in only.voices),
-            *(f"source: {each}" for each in only.documents),
-            *(f"kind: {each}" for each in only.kinds),
-            *([f"from {only.since}"] if only.since else []),
-            *([f"until {only.until}"] if only.until else []),
-        ]
-        chips.update(
-            Content.assemble("only ", *(part for each in told for part in ((f" {one_line(each)} ", "reverse"), " ")), "(F8)")
-        )
+        parts: list[Content | str] = ["only "]
+        for number, (name, value) in enumerate(_chosen(only)):
+            words = f"{_FIELDS[name]} {one_line(value)} ✕"
+            chip = Content(f" {words} ").stylize("reverse").stylize(Style.from_meta({"@click": f"screen.drop({number})"}))
+            parts += [chip, " "]
+        chips.update(Content.assemble(*parts, "(F8)"))
+
+    def action_drop(self, number: int) -> None:
+        """Takes one of the chips away."""
+        from index.filters import Filter
+
+        left = [each for at, each in enumerate(_chosen(self._only or Filter())) if at != number]
+        many = {name: tuple(value for field, value in left if field == name) for name in ("voices", "documents", "kinds")}
+        dates = {name: next((value for field, value in left if field == name), None) for name in ("since", "until")}
+        self._allow(Filter(**many, **dates))  # type: ignore[arg-type]
 
     # -- conversations ---------------------------------------------------------------------------------------------------
 
@@ -589,6 +597,12 @@ class AskScreen(ModeScreen):
     def scroll_answers(self, pages: int) -> None:
         transcript = self._transcript
         transcript.scroll_relative(y=pages * max(1, transcript.size.height - 2), animate=False)
+
+
+def _chosen(only: Filter) -> list[tuple[str, str]]:
+    """(field, value) of each thing that a filter asks for."""
+    many = [(name, value) for name in ("voices", "documents", "kinds") for value in getattr(only, name)]
+    return [*many, *((name, value) for name in ("since", "until") if (value := getattr(only, name)))]
 
 
 def _spoken(turns: Iterable[KeptTurn]) -> list[Spoken]:

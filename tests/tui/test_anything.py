@@ -35,6 +35,16 @@ SIZES = ((140, 40), (80, 24), (40, 12), (240, 70), (60, 15))
 COUNT = int(os.environ.get("CHAT_KEYS", "600"))
 
 
+class StayingChat(ChatApp):
+    """The palette offers to quit, and to write a picture: neither is meant here."""
+
+    async def action_quit(self) -> None:
+        pass
+
+    def deliver_screenshot(self, *_: object, **__: object) -> None:  # type: ignore[override]
+        pass
+
+
 async def test_random_keys_clicks_and_sizes_never_end_the_chat(
     corpus: Path, settings: IndexSettings, embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -42,7 +52,7 @@ async def test_random_keys_clicks_and_sizes_never_end_the_chat(
     monkeypatch.setenv("ASSISTANT_EVALS", str(tmp_path / "evals"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     run_build(settings, embedder)
-    app = ChatApp({"corpus": corpus, "store": settings.store})
+    app = StayingChat({"corpus": corpus, "store": settings.store})
     monkeypatch.setattr(app, "open_url", lambda *_, **__: None)
     seed = int(os.environ.get("CHAT_SEED", "20211"))
     chance = random.Random(seed)
