@@ -118,7 +118,7 @@ def ask(
     * `assistant ask "How many Vietnamese troops were in Laos?"`
     * `assistant ask "What is promised on the border?" --corpus ~/treaties --json`
     * `assistant ask "Is the treaty an alliance?" --voice Lan`
-    * `assistant ask "What do they disagree on?" --generator openai --model llama3.2`
+    * `assistant ask "What do Vu and Lan agree on?" --generator openai --model llama3.2`
     * `assistant ask -i` goes on asking, line by line
     """
     if (question is None) != interactive or (interactive and as_json):

@@ -13,7 +13,7 @@ from typing import Any
 from assistant.answering.answers import Answer, Citation
 from assistant.answering.contract import answer_as_json
 from assistant.history import Kept, KeptTurn
-from assistant.inert import markdown_literal, one_line
+from assistant.inert import one_line
 from index.documents import Document
 from index.errors import AssistantError, HistoryError
 from index.speakers import family_name, folded
@@ -61,6 +61,26 @@ def _answers(turn: KeptTurn) -> list[tuple[str, Answer]]:
     return [*([("", turn.answer)] if turn.answer else []), *turn.again]
 
 
+_MEANS = re.compile(r"([\\`*_\[\]<>|~&])")
+_BEGINS = re.compile(r"^(\s*)([#+\-=>]|\d+(?=[.)]))")
+
+
+def _plain(words: str) -> str:
+    """One line of Markdown that shows these words: only what has a meaning there is escaped."""
+    told = _MEANS.sub(r"\\\1", one_line(words))
+    return _BEGINS.sub(lambda match: f"{match[1]}\\{match[2]}" if not match[2].isdigit() else f"{match[1]}{match[2]}\\", told)
+
+
+def _where(citation: Citation, read: Read) -> str:
+    """ "Vu 2021, ¶7 (digest). Khang Vu, Why There Is No Gulf …, 2021-06-03, https://…; debate/reply.md"."""
+    try:
+        url = read(citation.document).url
+    except AssistantError:
+        url = None
+    parts = (", ".join(citation.authors), citation.title, citation.published or "", url or "")
+    return f"{citation.reference}. {', '.join(filter(None, parts))}; {citation.document}"
+
+
 def _instead(turn: KeptTurn) -> str:
     return turn.said or f"Not answered: {turn.failure or 'the program ended before.'}"
 
@@ -102,32 +122,31 @@ def _changed(citation: Citation, read: Read) -> str:
 
 
 def _as_markdown(kept: Kept, turns: Sequence[KeptTurn], read: Read) -> str:
-    lines = [f"# {markdown_literal(kept.title)}", "", f"Begun {_time(kept.begun)}.", ""]
+    lines = [f"# {_plain(kept.title)}", "", f"Begun {_time(kept.begun)}.", ""]
     for turn in turns:
-        lines += [f"## {markdown_literal(turn.question)}", ""]
+        lines += [f"## {_plain(turn.question)}", ""]
         for settings, answer in _answers(turn):
-            lines += [f"*Asked again: {markdown_literal(settings)}*", ""] if settings else []
+            lines += [f"*Asked again: {_plain(settings)}*", ""] if settings else []
             if answer.standalone_question != turn.question:
-                lines += [f"*understood as: {markdown_literal(answer.standalone_question)}*", ""]
+                lines += [f"*understood as: {_plain(answer.standalone_question)}*", ""]
             if answer.abstained:
-                lines += [f"**{markdown_literal(answer.short)}** {markdown_literal(answer.reason)}", ""]
+                lines += [f"**{_plain(answer.short)}** {_plain(answer.reason)}", ""]
             elif answer.headline:
-                lines += [f"**{markdown_literal(answer.headline)}**", ""]
+                lines += [f"**{_plain(answer.headline)}**", ""]
             for sentence in answer.sentences:
                 voice = answer.voice_of(sentence)
-                said = f"**{markdown_literal(str(voice))}:** " if voice else ""
+                said = f"**{_plain(str(voice))}:** " if voice else ""
                 doubt = "**unverified:** " if sentence.support == "unverified" else ""
                 marks = "".join(f" [{marker}]" for marker in sentence.citations)
-                lines += [f"{doubt}{said}{markdown_literal(sentence.text)}{marks}", ""]
+                lines += [f"{doubt}{said}{_plain(sentence.text)}{marks}", ""]
             for citation in answer.citations:
                 changed = _changed(citation, read)
-                told = f"{citation.reference}; {citation.title}; {citation.document}"
-                lines.append(f"{citation.marker}. {markdown_literal(told)}{f' (**{changed}**)' if changed else ''}:")
-                lines.append(f"   > {markdown_literal(citation.quote)}")
+                lines.append(f"{citation.marker}. {_plain(_where(citation, read))}{f' (**{changed}**)' if changed else ''}:")
+                lines.append(f"   > {_plain(citation.quote)}")
             lines += [""] if answer.citations else []
-            lines += [line for notice in answer.notices for line in (f"*{markdown_literal(notice)}*", "")]
+            lines += [line for notice in answer.notices for line in (f"*{_plain(notice)}*", "")]
         if not _answers(turn):
-            lines += [markdown_literal(_instead(turn)), ""]
+            lines += [_plain(_instead(turn)), ""]
     return "\n".join(lines)
 
 
@@ -163,8 +182,7 @@ def _as_html(kept: Kept, turns: Sequence[KeptTurn], read: Read) -> str:
                 changed = _changed(citation, read)
                 doubt = f' <span class="doubt">{changed}</span>' if changed else ""
                 parts.append(
-                    f'<li id="{here}{citation.marker}" value="{citation.marker}">{told(citation.reference)}; '
-                    f"{told(citation.title)}; {told(citation.document)}{doubt}<br>"
+                    f'<li id="{here}{citation.marker}" value="{citation.marker}">{told(_where(citation, read))}{doubt}<br>'
                     f'<span class="quote">“{told(citation.quote)}”</span></li>'
                 )
             parts.append("</ol>" if answer.citations else "")

@@ -23,6 +23,7 @@ _HELP = (
     "Ask, and press Enter. A number alone reads the source of that number in its place. "
     "Also: new (a new conversation), help, quit."
 )
+_COMMANDS = ("quit", "exit", "help", "new")
 
 
 def talk(assistant: Assistant, history: History | None, corpus: str, *, only: Filter | None = None) -> None:
@@ -36,6 +37,11 @@ def talk(assistant: Assistant, history: History | None, corpus: str, *, only: Fi
             line = input("\nask: " if sys.stdin.isatty() else "").strip()
         except EOFError:
             return
+        if line.startswith("/"):
+            line = line[1:].strip()
+            if line not in _COMMANDS:
+                _say(f"There is no command {line}. {_HELP}")
+                continue
         if line in ("quit", "exit"):
             return
         if line in ("help", "?"):

@@ -37,5 +37,13 @@ class Filter:
         names = {folded(name) for name in (speaker, plain_name(speaker), family_name(speaker))}
         return any(folded(voice).strip() in names for voice in self.voices)
 
+    @property
+    def words(self) -> str:
+        """The same, to be read: "voice Khang Vu; from 2021"."""
+        many = (("source", self.documents), ("voice", self.voices), ("kind", self.kinds))
+        told = [f"{name} {' or '.join(values)}" for name, values in many if values]
+        dates = [f"from {self.since}"] if self.since else []
+        return "; ".join([*told, *dates, *([f"until {self.until}"] if self.until else [])])
+
     def __bool__(self) -> bool:
         return bool(self.documents or self.voices or self.kinds or self.since or self.until)

@@ -144,7 +144,7 @@ class Conversation:
             references=tuple(f"{source.cite_as}, {locator}" for source, locator in zip(sources, locators, strict=True)),
             generator=composed.generator or self._generator.name,
             signals=reading.signals,
-            notices=(*notices, *composed.notices),
+            notices=(*([f"Only this was looked at: {self._only.words}."] if self._only else []), *notices, *composed.notices),
             model=self._model,
             usage=usage,
             cost=_cost(usage, self._prices),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _SEPARATOR = " ; "
 _KEYS = "Right arrow completes a path; a semicolon between several. Enter shows what would be added. Esc changes nothing."
 _MOST_REFUSALS = 4
+_MOST_NAMES = 6
 
 
 class PathSuggester(Suggester):
@@ -111,6 +112,9 @@ class AddScreen(ModalScreen[bool | None]):
             return
         about = f", ≈ {max(1, round(seconds))} s" if seconds is not None else ""
         lines = [f"{len(wanted.copied)} to add ({wanted.size / 1_000_000:.1f} MB{about}), {len(wanted.present)} there already"]
+        if wanted.copied:
+            more = " …" if len(wanted.copied) > _MOST_NAMES else ""
+            lines.append(f"  {one_line(', '.join(wanted.copied[:_MOST_NAMES]))}{more}")
         lines += [f"✗ {one_line(each)}" for each in wanted.refused[:_MOST_REFUSALS]]
         lines += [f"✗ … and {len(wanted.refused) - _MOST_REFUSALS} more"] if len(wanted.refused) > _MOST_REFUSALS else []
         if wanted.copied:

@@ -11,10 +11,11 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.validation import Integer, Number
-from textual.widgets import Button, Checkbox, Input, Label, Static
+from textual.widgets import Button, Input, Label, Static
 
 from assistant.inert import one_line, shortened
 from assistant.settings import Settings
+from assistant.tui.signs import Tick
 
 _MOST_PASSAGES = 50
 
@@ -59,7 +60,7 @@ class AgainScreen(ModalScreen[Otherwise | None]):
                     select_on_focus=True,
                 )  # fmt: skip
             if self._writes:
-                yield Checkbox("The sources' own words, without the language model", id="quoting", compact=True)
+                yield Tick("The sources' own words, without the language model", id="quoting", compact=True)
             yield Button("Ask again", id="go", compact=True, variant="primary")
             yield Static("Enter asks, Esc changes nothing.", markup=False, classes="note")
 
@@ -76,7 +77,7 @@ class AgainScreen(ModalScreen[Otherwise | None]):
                 self.query_one(".note", Static).update(Content(f"✗ {words}."))
                 field.focus()
                 return
-        quoting = bool(self._writes and self.query_one("#quoting", Checkbox).value)
+        quoting = bool(self._writes and self.query_one("#quoting", Tick).value)
         told_words = [f"{passages.value} passages", f"refused below {float(threshold.value):g}"]
         told_words += ["the sources' own words"] if quoting else []
         self.dismiss(Otherwise(int(passages.value), float(threshold.value), quoting, ", ".join(told_words)))

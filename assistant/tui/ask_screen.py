@@ -21,7 +21,7 @@ from textual.widgets.option_list import Option
 
 from assistant.inert import one_line
 from assistant.tui.evidence_pane import EvidencePane
-from assistant.tui.messages import AnswerEvent, OpenPlace, Reword, ShowPlaces, Understood
+from assistant.tui.messages import AnswerEvent, OpenPlace, Reword, ShowPlaces, TypedElsewhere, Understood
 from assistant.tui.mode_screen import ModeScreen, State
 from assistant.tui.question_input import QuestionInput
 from index.errors import AssistantError, HistoryError
@@ -347,6 +347,11 @@ class AskScreen(ModeScreen):
         line.fill(message.words)
         line.focus()
 
+    @on(TypedElsewhere)
+    def take_letter(self, message: TypedElsewhere) -> None:
+        self.to_question()
+        self.query_one(QuestionInput).insert(message.letter)
+
     # -- again, under other settings -------------------------------------------------------------------------------------
 
     def action_again(self) -> None:
@@ -400,16 +405,13 @@ class AskScreen(ModeScreen):
         from index.filters import Filter
 
         if self.chat.assistant is not None and len(self.app.screen_stack) == 1:
-            self.app.push_screen(FilterScreen(self.chat.assistant.store, self._only or Filter()), self._allow)
+            assistant = self.chat.assistant
+            self.app.push_screen(FilterScreen(assistant.store, self._only or Filter(), assistant.check_filter), self._allow)
 
     def _allow(self, only: Filter | None) -> None:
         assistant = self.chat.assistant
+        self.to_question()
         if only is None or assistant is None or self._conversation is None:
-            return
-        try:
-            assistant.check_filter(only)
-        except AssistantError as error:
-            self.notify(one_line(str(error)), severity="error", markup=False)
             return
         self._only = only if only else None
         self._conversation = assistant.converse(self._conversation.turns, only=self._only)
@@ -451,6 +453,7 @@ class AskScreen(ModeScreen):
         await self._transcript.clear()
         await self._evidence.show([], "Evidence")
         self.query_one("#welcome").display = True
+        self.query_one(QuestionInput).clear()
         self.to_question()
 
     def action_conversations(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -143,6 +144,9 @@ class DebateScreen(ModeScreen):
             self._added += found
             self._show_map(DebateMap(own))
             self.query_one("#issues", DataTable).move_cursor(row=len(self._map.issues) - 1)
+            if not any(issue.positions for issue in found):
+                words = "Each voice was asked, and none says enough on it; F2 shows what comes nearest."
+                self.call_after_refresh(self._tell_position, words)
 
     def _tell_position(self, words: str) -> None:
         if self.is_attached:
@@ -182,7 +186,7 @@ class DebateScreen(ModeScreen):
             row = [Text(one_line(issue.name), style="bold")]
             for name in columns:
                 citations = _cell(issue, name)
-                row.append(Text(shortened(one_line(citations[0].quote), _LINES * (width - 2)) if citations else "–"))
+                row.append(Text(shortened(_gist(citations[0].quote), _LINES * (width - 2)) if citations else "–"))
             table.add_row(*row, height=_LINES)
         table.focus()
         speakers = list(shown.speakers)
@@ -312,6 +316,11 @@ class Position(Static, can_focus=True):
 
     def on_click(self) -> None:
         self.action_open()
+
+
+def _gist(quote: str) -> str:
+    """Without the words that only say again what the row is about: "On control or protection, Vu's position is …"."""
+    return re.sub(r"^On [^,]+, (?=\S)", "", one_line(quote))
 
 
 def _cell(issue: Issue, name: str) -> list[Citation]:

@@ -103,7 +103,7 @@ class EvalsScreen(ModeScreen):
             table.move_cursor(row=min(at, len(entries) - 1))
         if not self._is_told:
             self._is_told = True
-            self._tell(f"{len(entries)} suites and runs · R runs the suite · M marks a run to be compared with another")
+            self._tell("R runs the suite · M marks a run to be compared with another")
 
     def _tell(self, words: str) -> None:
         if self.is_attached:
@@ -297,10 +297,12 @@ def comparison_of(told: Comparison) -> Content:
     """What changed from the first run to the second, and which questions were won and lost."""
     width = max((len(name) for name in told.shown), default=0)
     lines: list[str | tuple[str, str]] = [("Compared\n", "bold"), f"A {told.first.path.stem}\nB {told.second.path.stem}\n\n"]
-    lines.append((f"{'':{width}}   B − A   95 % interval     p\n", "dim"))
+    lines.append((f"{'':{width}}   B − A   95 % interval     p      n\n", "dim"))
     for name, each in told.shown.items():
         sign = "higher" if each.low > 0 else "lower" if each.high < 0 else ""
-        lines.append(f"{one_line(name):{width}}  {each.value:+.3f}  {each.low:+.3f} – {each.high:+.3f}  {each.p:.3f}  {sign}\n")
+        lines.append(
+            f"{one_line(name):{width}}  {each.value:+.3f}  {each.low:+.3f} – {each.high:+.3f}  {each.p:.3f}  {each.n:>4} {sign}\n"
+        )
     for words, pairs in (("Lost", told.lost), ("Won", told.won)):
         lines.append((f"\n{words}{f' by {told.by}' if told.by else ''}: {len(pairs)}\n", "bold"))
         lines += [f"{pair.change:+.2f}  {one_line(pair.second.question)}\n" for pair in pairs[:12]]

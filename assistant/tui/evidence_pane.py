@@ -145,6 +145,11 @@ def _in_place(place: Place, document: Document, colour: Colour) -> tuple[Content
         return Content.assemble(*head, "\n"), Content(f"It said: {shortened(inert(place.quote), _LONGEST)}").stylize("italic")
     start, end = found, found + len(place.quote)
     before, after = text[max(0, start - _AROUND) : start], text[end : end + _AROUND]
+    if start > _AROUND:
+        # Whole words.
+        before = before[before.find(" ") + 1 :] if " " in before else before
+    if end + _AROUND < len(text):
+        after = after[: after.rfind(" ") + 1] or after
     quote = shortened(inert(text[start:end]), _LONGEST)
     after = inert(after) + ("…" if end + _AROUND < len(text) else "")
     before = ("…" if start > _AROUND else "") + inert(before)

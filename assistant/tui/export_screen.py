@@ -13,11 +13,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, RadioButton, RadioSet, Static
+from textual.widgets import Button, Input, RadioSet, Static
 
 from assistant.exporting import FORMATS, write_export
 from assistant.history import History
 from assistant.inert import one_line
+from assistant.tui.signs import Choice
 from index.documents import Document
 from index.errors import AssistantError
 from index.speakers import folded
@@ -41,7 +42,7 @@ class ExportScreen(ModalScreen[Path | None]):
             with RadioSet(compact=True):
                 for number, name in enumerate(FORMATS):
                     words = f"{name}{', the sources' if name in ('BibTeX', 'CSL-JSON') else ''}"
-                    yield RadioButton(words, value=number == 0, compact=True)
+                    yield Choice(words, value=number == 0, compact=True)
             yield Static("File", markup=False)
             yield Input(str(Path.cwd() / f"{stem}.md"), id="path")
             yield Button("Write", compact=True, variant="primary")

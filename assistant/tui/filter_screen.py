@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar
 
 from textual import on
@@ -53,8 +53,10 @@ class FilterScreen(ModalScreen[Filter | None]):
         Binding("ctrl+s", "apply", "Apply", priority=True),
     ]
 
-    def __init__(self, store: LocalStore, now: Filter) -> None:
+    def __init__(self, store: LocalStore, now: Filter, check: Callable[[Filter], None]) -> None:
+        """check: raises QuestionError for a filter that allows nothing."""
         super().__init__()
+        self._check = check
         self._now = now
         self._voices = store.ledger.speakers()
         self._documents = [row.id for row in store.documents()]
@@ -69,10 +71,10 @@ class FilterScreen(ModalScreen[Filter | None]):
                 yield Ticks([*(f"{each}/" for each in folders), *self._documents], now.documents, id="only-documents")
             with Horizontal(classes="field"):
                 yield Label("Published from")
-                yield Input(now.since or "", placeholder="2021-06", id="since", compact=True)
+                yield Input(now.since or "", placeholder="such as 2021-06", id="since", compact=True)
             with Horizontal(classes="field"):
                 yield Label("Published until")
-                yield Input(now.until or "", placeholder="2022", id="until", compact=True)
+                yield Input(now.until or "", placeholder="such as 2022", id="until", compact=True)
             with Horizontal(classes="buttons"):
                 yield Button("Apply (Ctrl+S)", id="apply", compact=True, variant="primary")
                 yield Button("All again", id="all", compact=True)
@@ -97,4 +99,13 @@ class FilterScreen(ModalScreen[Filter | None]):
             self.query_one(".note", Static).update(Content(f"✗ {one_line(str(error))}"))
             return
         voices, documents = (self.query_one(f"#only-{name}", Ticks).ticked for name in ("voices", "documents"))
-        self.dismiss(Filter(documents=documents, voices=voices, kinds=self._now.kinds, since=since, until=until))
+        only = Filter(documents=documents, voices=voices, kinds=self._now.kinds, since=since, until=until)
+        if since and until and since[: len(until)] > until[: len(since)]:
+            self.query_one(".note", Static).update(Content(f"✗ {since} is after {until}; nothing lies between."))
+            return
+        try:
+            self._check(only)
+        except AssistantError:
+            self.query_one(".note", Static).update(Content("✗ No passage is of these voices, sources and dates together."))
+            return
+        self.dismiss(only)

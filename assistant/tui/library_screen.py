@@ -77,7 +77,7 @@ class LibraryScreen(ModeScreen):
                 yield Static("", markup=False)
         with Horizontal(id="build"):
             yield Static("", markup=False, id="plan")
-            yield Static("watch the folder (W)", markup=False, id="watch-label")
+            yield Static("not watching (W)", markup=False, id="watch-label")
             yield Switch(id="watch", animate=False)
 
     def on_mount(self) -> None:
@@ -160,10 +160,13 @@ class LibraryScreen(ModeScreen):
                 datetime.fromtimestamp(float(str(indexed))).astimezone().strftime("%Y-%m-%d"),
             )
             table.add_row(*map(Text, words), key=name)
-        for name in self._plan.new if self._plan else ():
-            if all(word in folded(name) for word in wanted):
+        known = {row.id for row in self._rows}
+        others = [(name, "+ new") for name in (self._plan.new if self._plan else ())]
+        others += [(name, "✗ not read") for name in (self._plan.unchanged if self._plan else ()) if name not in known]
+        for name, state in others:
+            if all(word in folded(f"{name} {state}") for word in wanted):
                 blank = ("" for _ in _COLUMNS[2:])
-                table.add_row(*map(Text, (shortened(one_line(name), _LONGEST_TITLE), "+ new", *blank)), key=name)
+                table.add_row(*map(Text, (shortened(one_line(name), _LONGEST_TITLE), state, *blank)), key=name)
         if at is not None and at in table.rows:
             table.move_cursor(row=table.get_row_index(at))
         for number, name in enumerate(_COLUMNS):
@@ -242,7 +245,8 @@ class LibraryScreen(ModeScreen):
             document = assistant.store.document(name)
             shown = _chunks(assistant.chunks_of(name)) if self._shows_chunks else _text(document)
         except AssistantError:
-            shown = Content("Not in the index yet; U takes it in.")
+            is_new = self._plan is not None and name in self._plan.new
+            shown = Content("Not in the index yet; U takes it in." if is_new else "Not read; F tells why, U tries again.")
         self.app.call_from_thread(self._preview, shown)
 
     def _preview(self, words: Content) -> None:
@@ -261,7 +265,7 @@ class LibraryScreen(ModeScreen):
         elif plan is None:
             words = "The corpus folder is gone; what is indexed still answers."
         elif plan.is_empty:
-            words = f"✓ The index is up to date: {len(plan.unchanged)} documents."
+            words = f"✓ The index is up to date: {len(self._rows)} documents."
         else:
             told = [
                 f"{len(plan.new)} new",
@@ -310,6 +314,7 @@ class LibraryScreen(ModeScreen):
     @on(Switch.Changed, "#watch")
     def watch_changed(self, event: Switch.Changed) -> None:
         self.chat.is_watching = event.value
+        self.query_one("#watch-label", Static).update(Content("watching (W)" if event.value else "not watching (W)"))
 
     def action_watch(self) -> None:
         self.query_one("#watch", Switch).toggle()
@@ -324,6 +329,7 @@ class LibraryScreen(ModeScreen):
 
     def _added(self, is_added: bool | None) -> None:
         if is_added:
+            self.query_one("#find", Input).clear()
             self.chat.update_index()
 
     def on_paste(self, event: events.Paste) -> None:

@@ -176,3 +176,11 @@ class Reword(Message):
     def __init__(self, words: str) -> None:
         super().__init__()
         self.words = words
+
+
+class TypedElsewhere(Message):
+    """A letter that belongs into the line to ask in."""
+
+    def __init__(self, letter: str) -> None:
+        super().__init__()
+        self.letter = letter

@@ -17,12 +17,17 @@ class QuestionInput(TextArea):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "Ask", show=False),
         Binding("ctrl+j,shift+enter", "new_line", "New line", show=False),
         Binding("up", "earlier", "Earlier question", show=False),
         Binding("down", "later", "Later question", show=False),
         Binding("pageup", "app.scroll_transcript(-1)", "Scroll the answers up", show=False),
         Binding("pagedown", "app.scroll_transcript(1)", "Scroll the answers down", show=False),
     ]
+
+    _AT_ONCE: ClassVar[dict[str, str]] = {
+        "enter": "submit", "ctrl+j": "new_line", "shift+enter": "new_line", "up": "earlier", "down": "later",
+    }  # fmt: skip
 
     class Asked(Message):
         def __init__(self, question: str) -> None:
@@ -43,11 +48,11 @@ class QuestionInput(TextArea):
         self._at = len(self._asked)
 
     async def _on_key(self, event: Key) -> None:
-        # In its turn: a binding with priority would overtake keys that were typed before it.
-        if event.key == "enter":
+        # In its turn: a binding is looked up when the event has bubbled up, after keys that were typed since.
+        if action := self._AT_ONCE.get(event.key):
             event.stop()
             event.prevent_default()
-            self.action_submit()
+            getattr(self, f"action_{action}")()
 
     def action_submit(self) -> None:
         # Emptied at once: keys that follow belong to the next question.

@@ -130,6 +130,8 @@ def _row(document: Document, locator: Locator, place: Place | None) -> Static | 
         start = max(start, middle - _LONGEST_PARAGRAPH // 2)
         end = min(end, start + _LONGEST_PARAGRAPH)
     text = Content(inert(document.text[start:end]).rstrip("\n"))
+    # A heading repeats the label beside it.
+    text = text.stylize("dim", 0, max(0, locator.start + locator.heading - start)) if locator.heading else text
     if cited and place:
         text = text.stylize(CITED, max(0, place.start - start), min(len(text), place.end - start))
     words = Static(text, markup=False, classes="words")

@@ -17,7 +17,7 @@ from textual.widgets import Static
 
 from assistant.answering.answers import Answer, Citation, Delta, Draft, Sentence, Waiting, Withdrawn, measured, quoted_voice
 from assistant.inert import inert, one_line, shortened
-from assistant.tui.messages import CopyPlace, OpenPlace, OpenUrl, Place, Reword, ShowPlaces, places_of
+from assistant.tui.messages import CopyPlace, OpenPlace, OpenUrl, Place, Reword, ShowPlaces, TypedElsewhere, places_of
 from assistant.tui.voices import Colour
 
 _LINES = ("headline", "draft", "pending", "notices", "measured")
@@ -90,6 +90,13 @@ class Said(Static, can_focus=True):
 
     def on_enter(self) -> None:
         self.look()
+
+    def on_key(self, event: events.Key) -> None:
+        """What is typed here and means nothing here is the beginning of a question."""
+        own = {key for binding in type(self).BINDINGS if isinstance(binding, Binding) for key in binding.key.split(",")}
+        if event.is_printable and event.character and event.key not in own:
+            event.stop()
+            self.post_message(TypedElsewhere(event.character))
 
     def action_walk(self, by: int) -> None:
         if self.markers:

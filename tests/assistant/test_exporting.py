@@ -67,7 +67,11 @@ def test_markdown_tells_voices_numbers_and_quotes() -> None:
     words = re.sub(r"\\([^\w\s])", r"\1", told)
     assert "## Who doubts it?" in words and "understood as: Who doubts the treaty?" in words
     assert "**Jonas Keller, as reported by Ada Moreno:** It is unfair. [1]" in words
-    assert "1. Moreno 1999, ¶2 (digest); The River Treaty; rivers.md:" in words and "> It is unfair." in words
+    assert (
+        "1. Moreno 1999, ¶2 (digest). Ada Moreno, The River Treaty, 1999-05-01, https://example.org/rivers?a=1&b=2; rivers.md:"
+        in words
+    )
+    assert "> It is unfair." in words and "rivers.md" in told, "what means nothing in Markdown is not escaped"
 
 
 def test_html_leads_from_each_number_to_its_quote() -> None:
