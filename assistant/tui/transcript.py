@@ -22,6 +22,7 @@ from assistant.tui.voices import Colour
 
 _LINES = ("headline", "draft", "pending", "notices", "measured")
 _DRAFT_SECONDS = 0.08
+_DRAFT_LINES = 3
 VERIFIED, UNVERIFIED, NOT_SAID = "✓", "?", "○"
 
 
@@ -138,6 +139,8 @@ class AnswerView(Vertical):
         self._sentences = Vertical(classes="sentences")
         self._lines = {name: Static("", markup=False, classes=name) for name in _LINES}
         self._draft = ""
+        self._room = 0
+        """Lines that the draft may take."""
         self._drawing: Timer | None = None
 
     @property
@@ -157,23 +160,36 @@ class AnswerView(Vertical):
             self._show("pending", Content("Looking through the sources …"))
 
     def _show(self, part: str, words: Content) -> None:
+        """Lays the screen out anew only where that is needed: with a long answer it costs more than a key may take."""
         line = self._lines[part]
-        line.update(words)
+        if str(line.content) != str(words):
+            width = max(1, line.size.width)
+            is_as_high = line.display and bool(words) and len(words.wrap(width)) == line.size.height
+            line.update(words, layout=not is_as_high)
         line.display = bool(words)
 
     def _draw(self) -> None:
         """The draft, at most as often as a person can see: drawing takes longer than a token."""
         self._drawing = None
-        if str(self._lines["draft"].content) != self._draft:
-            self._show("draft", Content(self._draft))
-            if self._draft:
-                self._show("pending", Content(""))
-            self._drawing = self.set_timer(_DRAFT_SECONDS, self._draw)
+        line = self._lines["draft"]
+        if str(line.content) == self._draft:
+            return
+        words = Content(self._draft)
+        if self._draft:
+            self._show("pending", Content(""))
+            line.display = True
+        # Room is made several lines at a time, and kept until the answer is whole.
+        needed = 1 + len(words.wrap(max(1, line.size.width or self.size.width - 4)))
+        if needed > self._room:
+            self._room = -(-needed // _DRAFT_LINES) * _DRAFT_LINES
+            line.styles.height = self._room
+        line.update(words, layout=False)
+        self._drawing = self.set_timer(_DRAFT_SECONDS, self._draw)
 
     async def take(self, event: Draft | Waiting | Withdrawn | Delta | Answer | str) -> None:
         if isinstance(event, Draft):
             self._draft = inert(event.words)
-            if self._drawing is None or not self._draft:
+            if self._drawing is None:
                 self._draw()
         elif isinstance(event, Waiting):
             self._show("pending", Content(f"The server asks to wait {event.seconds:.0f} seconds …"))
