@@ -107,13 +107,16 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _short(reading: Reading, chosen: Sequence[Evidence], documents: Sequence[Document]) -> str:
-    """The likeliest few words that stand in one of the chosen sentences; empty where they are not likely."""
+    """The likeliest few words of the sentence that answers; empty where they are not likely, or stand in one told besides: those
+    are right one time in five (docs/answers.md).
+    """
     if reading.few_words is None:
         return ""
+    best = (chosen[0], reading.evidence[0])
     for answer in reading.answers:
         document = documents[answer.passage]
         within = any(
-            documents[each.passage].id == document.id and each.start <= answer.start and answer.end <= each.end for each in chosen
+            documents[each.passage].id == document.id and each.start <= answer.start and answer.end <= each.end for each in best
         )
         if within:
             words = trimmed(" ".join(document.text[answer.start : answer.end].split()))

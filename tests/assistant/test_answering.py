@@ -14,7 +14,7 @@ from assistant.answering.contract import answer_as_json
 from assistant.answering.conversation import LONGEST_QUESTION, spoken
 from assistant.answering.extractive import DO_NOT_SAY, compose, trimmed
 from assistant.assembly import Assistant
-from assistant.reader.readings import Evidence, Reading
+from assistant.reader.readings import Evidence, Reading, ShortAnswer
 from assistant.retrieval.followups import Turn, stand_alone, wordings
 from assistant.retrieval.fusion import reciprocal_rank_fusion
 from assistant.retrieval.passages import Passage
@@ -202,6 +202,24 @@ def test_the_best_sentence_is_told_first_unless_it_is_not_understood_without_the
     chunk = Chunk("dams.txt#0", "dams.txt", (), text, 0, len(text), 12, Voice("Ada Moreno"))
     composed = compose(Reading(tuple(said), 0.9, ((1.0, 0.0), (0.0, 1.0))), [Passage(chunk, 1.0, {})], [document], threshold=0.5)
     assert [sentence.text for sentence in composed.sentences] == told
+
+
+@pytest.mark.parametrize(("told_first", "short"), [(True, "in 1961"), (False, "")])
+def test_few_words_are_those_of_the_sentence_that_is_told_first(told_first: bool, short: str) -> None:
+    text = "Dams were built in 1961. Towns pay for dams."
+    document = load_text("dams.txt", text, "digest")
+    scores = (1.0, 0.95) if told_first else (0.95, 1.0)
+    said = [
+        Evidence(0, start, end, text[start:end], Voice("Ada Moreno"), score)
+        for (start, end), score in zip([(0, 24), (25, 44)], scores, strict=True)
+    ]
+    said.sort(key=lambda evidence: -evidence.score)
+    chunk = Chunk("dams.txt#0", "dams.txt", (), text, 0, len(text), 12, Voice("Ada Moreno"))
+    reading = Reading(
+        tuple(said), 0.9, ((1.0, 0.0), (0.0, 1.0)), few_words=re.compile(r"\w"), answers=(ShortAnswer(0, 16, 23, 5.0),)
+    )  # fmt: skip
+    composed = compose(reading, [Passage(chunk, 1.0, {})], [document], threshold=0.5)
+    assert len(composed.sentences) == 2 and composed.short == short
 
 
 @pytest.mark.parametrize(
