@@ -35,7 +35,7 @@ eval: $(VENV)/installed
 # Trains the reader and ships it: DATA and SETS are the folders of docs/answers.md, RUN where it is saved every five minutes.
 # Stopped, the same command goes on. Hours on two processor cores: some 25 pairs a second.
 RUN ?= .evals/reader-run
-# STEPS=200 tries the whole of it in a quarter of an hour; what that makes is no reader.
+# STEPS=20 tries the whole of it in half an hour, nearly all of it preparation; what that makes is no reader.
 LEARNS = --written assistant/reader/written.txt --epochs 1 --wrong 1 --singles 1000 $(if $(STEPS),--steps $(STEPS))
 reader: $(VENV)/installed
 	@test -n "$(DATA)" -a -n "$(SETS)" || { echo "make reader DATA=folder SETS=folder (see docs/answers.md)"; exit 1; }
