@@ -156,6 +156,14 @@ class History:
             for number, title, corpus, begun, touched, pinned, turns in rows
         ]
 
+    def holds(self, conversation: int) -> bool:
+        """Whether it is there and not deleted."""
+        with self._told(), self._lock:
+            found = self._database.execute(
+                "SELECT 1 FROM conversations WHERE number = ? AND deleted IS NULL", (conversation,)
+            ).fetchone()  # fmt: skip
+        return found is not None
+
     def turns(self, conversation: int) -> list[KeptTurn]:
         """In the order in which they were asked."""
         with self._told(), self._lock:

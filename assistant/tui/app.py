@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event as Flag
@@ -325,17 +325,10 @@ class ChatApp(App[None]):
 
     def copy(self, text: str) -> None:
         """Asks the terminal (OSC 52), and a program of the desktop where there is one: not every terminal listens."""
-        import subprocess
-
         self.copy_to_clipboard(text)
-        for command in _COPIERS:
-            if shutil.which(command[0]):
-                with suppress(OSError, subprocess.SubprocessError):
-                    subprocess.run(
-                        command, input=text.encode(), timeout=2, check=False,
-                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                    )  # fmt: skip
-                break
+        command = next((each for each in _COPIERS if shutil.which(each[0])), None)
+        if command is not None:
+            self.run_worker(lambda: _hand_over(command, text), thread=True, group="copy")
 
     # -- keys --------------------------------------------------------------------------------------------------------
 
@@ -456,3 +449,12 @@ class ChatApp(App[None]):
                         f"{MODE_KEYS[base.MODE][1]}: {self.get_key_display(each)}",
                         lambda action=each.action: self.call_later(self.run_action, action, base),
                     )
+
+
+def _hand_over(command: Sequence[str], text: str) -> None:
+    import subprocess
+
+    with suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(
+            command, input=text.encode(), timeout=2, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )  # fmt: skip

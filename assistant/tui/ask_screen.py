@@ -284,9 +284,13 @@ class AskScreen(ModeScreen):
         if history is None:
             return None
         try:
-            if self._kept is None:
-                self._kept = history.begin(question, self.chat.corpus)
-            self._rows[number] = history.ask(self._kept, question)
+            kept = self._kept
+            if kept is None:
+                kept = history.begin(question, self.chat.corpus)
+                if self._answering == number:
+                    # Else a new conversation was begun meanwhile, and this is not it.
+                    self._kept = kept
+            self._rows[number] = history.ask(kept, question)
         except HistoryError as error:
             self.app.call_from_thread(self.chat.lose_history, error)
         return self._rows.get(number)
@@ -477,9 +481,15 @@ class AskScreen(ModeScreen):
 
     async def _reopen(self, kept: Kept | None) -> None:
         history, assistant = self.chat.history, self.chat.assistant
-        if kept is None or history is None:
+        if history is None:
             return
         try:
+            if self._kept is not None and not history.holds(self._kept):
+                # The one that is open was deleted: what is asked next belongs to another.
+                self._kept = None
+                self._rows.clear()
+            if kept is None:
+                return
             turns, place = history.turns(kept.number), history.place(kept.number)
         except HistoryError as error:
             self.notify(one_line(str(error)), severity="error", markup=False)

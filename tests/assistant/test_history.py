@@ -109,8 +109,9 @@ def test_the_pinned_come_first_then_the_latest_and_a_new_name_is_found(history: 
 def test_what_is_deleted_comes_back_until_it_is_forgotten(history: History) -> None:
     number = history.begin("one", "/corpus")
     history.ask(number, "one")
+    assert history.holds(number)
     history.delete(number)
-    assert history.conversations() == []
+    assert history.conversations() == [] and not history.holds(number)
     history.forget(before=time.time() - 60)
     history.restore(number)
     assert [kept.number for kept in history.conversations()] == [number] and len(history.turns(number)) == 1

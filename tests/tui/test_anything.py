@@ -32,7 +32,7 @@ KEYS = (
 )
 SIZES = ((140, 40), (80, 24), (40, 12), (240, 70), (60, 15))
 # More keys, or others: CHAT_KEYS=10000 CHAT_SEED=7.
-COUNT = int(os.environ.get("CHAT_KEYS", "600"))
+COUNT = int(os.environ.get("CHAT_KEYS", "300"))
 
 
 class StayingChat(ChatApp):
@@ -102,7 +102,7 @@ def drawn(app: ChatApp) -> str:
     return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=TEXTS)
 async def test_what_a_source_or_a_model_says_is_inert_wherever_it_is_shown(text: str) -> None:
     from dataclasses import replace

@@ -334,6 +334,19 @@ async def test_conversations_are_renamed_pinned_deleted_and_brought_back(app: Ch
         assert not isinstance(app.screen, ConversationsScreen)
 
 
+async def test_what_is_asked_after_the_open_conversation_was_deleted_is_kept_in_another(app: ChatApp) -> None:
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        await ask(pilot, DOUBTS)
+        await pilot.press("f7")
+        await until(pilot, lambda: isinstance(app.screen, ConversationsScreen), "the conversations")
+        await pilot.press("ctrl+d", "escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1, "the end of it")
+        await ask(pilot, "How hot must the oven be?")
+        assert app.history is not None
+        assert [kept.title for kept in app.history.conversations()] == ["How hot must the oven be?"]
+
+
 async def test_a_long_conversation_shows_its_end_and_more_when_asked(app: ChatApp, tmp_path: Path) -> None:
     history = History(tmp_path / "conversations.db")
     number = history.begin("Long", str(app._given["corpus"]))
