@@ -332,21 +332,30 @@ class ChatApp(App[None]):
 
     # -- keys --------------------------------------------------------------------------------------------------------
 
-    def action_mode(self, mode: str) -> None:
+    async def action_mode(self, mode: str) -> None:
         if mode in self.MODES and mode != self.current_mode:
             # A dialog belongs to what one was doing; the palette may be open once only.
-            while isinstance(self.screen, ModalScreen):
-                self.pop_screen()
+            await self.close_dialogs()
             self.switch_mode(mode)
+
+    async def close_dialogs(self) -> None:
+        while isinstance(self.screen, ModalScreen):
+            open_before = self.screen
+            if isinstance(open_before, SystemModalScreen):
+                # In its own way: the palette may be looking for commands still.
+                await self.run_action("escape", open_before)
+            if self.screen is open_before:
+                self.pop_screen()
 
     def action_command_palette(self) -> None:
         """Once at a time, also where something was opened above it."""
         if not any(isinstance(each, SystemModalScreen) for each in self.screen_stack):
             super().action_command_palette()
 
-    def action_new(self) -> None:
+    async def action_new(self) -> None:
         """A new conversation, from wherever one is."""
-        self.action_mode("ask")
+        await self.close_dialogs()
+        await self.action_mode("ask")
         self.ask_screen.action_new()
 
     def action_scroll_transcript(self, pages: int) -> None:

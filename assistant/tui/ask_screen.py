@@ -444,6 +444,7 @@ class AskScreen(ModeScreen):
 
     async def clear(self) -> None:
         """A new conversation: follow-ups lean on nothing. What was said is kept."""
+        await self.chat.close_dialogs()
         while len(self.app.screen_stack) > 1:
             self.app.pop_screen()
         self._stopped.set()
