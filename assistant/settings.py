@@ -24,6 +24,8 @@ DEBUG = "ASSISTANT_DEBUG"
 READER, RANKER, NO_READER = "bundled", "ranker", "none"
 FOLDERS = ("corpus", "store", "evals", "exports", "history")
 """The settings that are paths: they tell where things lie, not what is done."""
+ASIDE = (*FOLDERS, "theme", "motion")
+"""The settings that no answer depends on."""
 _OPTIONS = {"chat_model": "--model"}
 """Settings whose option has another name."""
 _HOME = Path(index.__file__).resolve().parent.parent

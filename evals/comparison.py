@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import ceil, floor
 from pathlib import Path
 
-from assistant.settings import FOLDERS
+from assistant.settings import ASIDE
 from evals.cases import Suite
 from evals.records import Record, Result, read_record, recording
 from evals.statistics import Difference, difference
@@ -164,7 +164,7 @@ def accept(summary: Summary, suite: Suite) -> dict[str, float]:
     if not record.is_complete or run.limit is not None or run.changed or run.mode != "answers":
         raise SuiteError(f"{record.path} is not a whole run with the suite's own settings; nothing was taken over.")
     # Where files lie on the machine is nobody's business but its user's.
-    stripped = replace(run, settings={key: value for key, value in run.settings.items() if key not in FOLDERS})
+    stripped = replace(run, settings={key: value for key, value in run.settings.items() if key not in ASIDE})
     slim = [replace(result, answer=None, passages=(), if_answered=None, answers=()) for result in record.results]
     with recording(suite.folder / REACHED, stripped, done=slim):
         pass

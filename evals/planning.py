@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.assembly import Assistant
-from assistant.settings import FOLDERS, Settings, load_settings
+from assistant.settings import ASIDE, Settings, load_settings
 from evals.cases import GoldCase, Suite, check_gold
 from evals.records import Result, Run, recording, write
 from evals.runner import run
@@ -43,7 +43,7 @@ def settings_for(suite: Suite, changed: Mapping[str, str], store: Path | None) -
 def unusual(settings: Settings, suite: Suite) -> dict[str, Any]:
     """The settings that are neither the program's nor the suite's own, wherever they were told; paths left aside."""
     usual = Settings(**suite.settings).model_dump(mode="json")
-    return {key: value for key, value in settings.model_dump(mode="json").items() if key not in FOLDERS and value != usual[key]}
+    return {key: value for key, value in settings.model_dump(mode="json").items() if key not in ASIDE and value != usual[key]}
 
 
 def new_file(folder: Path, described: Run) -> Path:

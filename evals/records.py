@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 import evals
-from assistant.settings import FOLDERS
+from assistant.settings import ASIDE
 from evals.cases import Suite
 from evals.suites import first_complaint
 from index.errors import SuiteError
@@ -162,7 +162,7 @@ def _comparable(run: Run) -> dict[str, Any]:
         if key in _MAY_DIFFER:
             continue
         if isinstance(value, dict):
-            flat |= {f"{key}.{name}": each for name, each in value.items() if not (key == "settings" and name in FOLDERS)}
+            flat |= {f"{key}.{name}": each for name, each in value.items() if not (key == "settings" and name in ASIDE)}
         else:
             flat[key] = value
     # The digest tells code apart where revisions say nothing of changes not committed.

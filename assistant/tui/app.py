@@ -223,11 +223,8 @@ class ChatApp(App[None]):
         """A worker's failure is shown, whatever it is; it must not end the chat."""
         try:
             yield
-        except AssistantError as error:
-            self.post_message(StateChanged(str(error), ready=self.assistant is not None, failed=True))
         except Exception as error:  # noqa: BLE001 - shown to the person, with its name
-            words = f"a fault of the program: {type(error).__name__}: {error}"
-            self.post_message(StateChanged(words, ready=self.assistant is not None, failed=True))
+            self.post_message(StateChanged(trouble(error), ready=self.assistant is not None, failed=True))
 
     def _build(self) -> None:
         from assistant.assembly import build_index
@@ -387,8 +384,7 @@ class ChatApp(App[None]):
         try:
             assistant.write_with(**writer._asdict())
         except Exception as error:  # noqa: BLE001 - shown to the person; what wrote before goes on
-            told = str(error) if isinstance(error, AssistantError) else f"a fault of the program: {type(error).__name__}: {error}"
-            self.call_from_thread(self.notify, one_line(told), severity="error", timeout=30, markup=False)
+            self.call_from_thread(self.notify, trouble(error), severity="error", timeout=30, markup=False)
         self.call_from_thread(self.ask_screen.go_on_with)
         with self._troubles_shown():
             self._tell_ready()

@@ -22,7 +22,7 @@ from textual.widgets.option_list import Option
 from assistant.inert import one_line
 from assistant.tui.evidence_pane import EvidencePane
 from assistant.tui.messages import AnswerEvent, OpenPlace, Reword, ShowPlaces, TypedElsewhere, Understood
-from assistant.tui.mode_screen import ModeScreen, State
+from assistant.tui.mode_screen import ModeScreen, State, behind, trouble
 from assistant.tui.question_input import QuestionInput
 from index.errors import AssistantError, HistoryError
 
@@ -177,15 +177,13 @@ class AskScreen(ModeScreen):
 
     # -- an empty chat ---------------------------------------------------------------------------------------------------
 
-    @work(thread=True, group="suggest")
+    @behind("suggest")
     def _suggest(self) -> None:
-        with suppress(AssistantError):
-            if self.chat.history is not None:
-                self.app.call_from_thread(self.query_one(QuestionInput).remember, self.chat.history.questions(_REMEMBERED))
-        with suppress(AssistantError):
-            if self.chat.assistant is not None:
-                asked = self.chat.assistant.suggestions()
-                self.app.call_from_thread(lambda: self.run_worker(self._show_suggestions(asked), group="suggestions"))
+        if self.chat.history is not None:
+            self.app.call_from_thread(self.query_one(QuestionInput).remember, self.chat.history.questions(_REMEMBERED))
+        if self.chat.assistant is not None:
+            asked = self.chat.assistant.suggestions()
+            self.app.call_from_thread(lambda: self.run_worker(self._show_suggestions(asked), group="suggestions"))
 
     async def _show_suggestions(self, questions: list[str]) -> None:
         if questions and self.query("#welcome") and not self.query("#suggestions"):
@@ -257,8 +255,9 @@ class AskScreen(ModeScreen):
             row = self._keep_question(number, question) if attempt == 0 else self._rows.get(number)
             for event in conversation.ask(question, stopped):
                 if self._answering != number:
-                    # A new conversation was begun meanwhile.
                     stopped.set()
+                    if attempt == 0 and row is not None and self.chat.history is not None:
+                        self.chat.history.failed(row, "another conversation was begun before the answer came; Ctrl+R asks again.")
                     return
                 if isinstance(event, Rewritten) and attempt == 0:
                     self.post_message(Understood(number, event.standalone_question))
@@ -267,10 +266,8 @@ class AskScreen(ModeScreen):
                 elif isinstance(event, Finished):
                     self._keep_answer(row, event.answer, label)
                     self.post_message(AnswerEvent(number, event.answer, attempt))
-        except AssistantError as error:
-            self._fail(number, str(error), attempt)
         except Exception as error:  # noqa: BLE001 - a worker's fault must be seen, not end the app
-            self._fail(number, f"a fault of the program: {type(error).__name__}: {error}", attempt)
+            self._fail(number, trouble(error), attempt)
 
     def _fail(self, number: int, why: str, attempt: int) -> None:
         row = self._rows.get(number)

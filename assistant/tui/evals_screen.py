@@ -17,7 +17,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
 from assistant.inert import one_line
-from assistant.tui.mode_screen import ModeScreen, behind
+from assistant.tui.mode_screen import ModeScreen, behind, trouble
 from index.errors import AssistantError
 
 if TYPE_CHECKING:
@@ -161,12 +161,10 @@ class EvalsScreen(ModeScreen):
     @behind("eval")
     def _run(self, asked: Asked, stopped: Flag) -> None:
         try:
-            kept = self._ask(asked, stopped)
-            self.app.call_from_thread(self._tell, kept)
-        except AssistantError as error:
-            self.app.call_from_thread(self._tell, f"✗ {error}")
-        except Exception as error:  # noqa: BLE001 - shown to the person; it must not end the chat
-            self.app.call_from_thread(self._tell, f"✗ a fault of the program: {type(error).__name__}: {error}")
+            told = self._ask(asked, stopped)
+        except Exception as error:  # noqa: BLE001 - shown where the run is shown
+            told = f"✗ {trouble(error)}"
+        self.app.call_from_thread(self._tell, told)
         self.app.call_from_thread(self._read_runs)
 
     def _ask(self, asked: Asked, stopped: Flag) -> str:
@@ -175,6 +173,7 @@ class EvalsScreen(ModeScreen):
         from evals.records import describe
         from evals.runner import SEED, chosen_cases
         from evals.suites import load_suite
+        from index.build import Progress
 
         def tell(words: str) -> None:
             self.app.call_from_thread(self._tell, words)
@@ -183,11 +182,8 @@ class EvalsScreen(ModeScreen):
         settings, own_store = settings_for(suite, {}, self.chat.settings().store)
         if own_store or store_state(settings) == "unbuilt":
             for event in build_index(settings):
-                tell(
-                    f"○ bringing the index of {suite.name} up to date: {event}"
-                    if isinstance(event, str)
-                    else f"○ indexing {suite.name}"
-                )
+                if isinstance(event, Progress):
+                    tell(f"○ indexing {suite.name}: {event.stage} {event.done} of {event.total}")
                 if stopped.is_set():
                     return "Stopped before the first question."
         assistant = Assistant(settings)

@@ -308,7 +308,7 @@ class LibraryScreen(ModeScreen):
     def action_failures(self) -> None:
         report = self.chat.report
         told = [*report.failed, *report.warnings] if report else []
-        words = "\n\n".join(inert(each) for each in told) or "Nothing failed in the last update of this session."
+        words = "\n\n".join(inert(each) for each in told) or "Nothing failed since the chat was opened."
         self._preview(Content(words))
 
     @on(Switch.Changed, "#watch")

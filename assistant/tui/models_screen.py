@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 
 from assistant.inert import one_line
 from assistant.servers import Server
-from index.errors import AssistantError
+from assistant.tui.mode_screen import trouble
 
 _LOOK = "look"
 _ESC = "Esc changes nothing. What was said so far goes along with the next question; Ctrl+N begins anew."
@@ -73,8 +73,7 @@ class ModelsScreen(ModalScreen[Writer | None]):
         try:
             found = self._servers()
         except Exception as error:  # noqa: BLE001 - shown to the person; it must not end the chat
-            told = str(error) if isinstance(error, AssistantError) else f"a fault of the program: {type(error).__name__}: {error}"
-            self.app.call_from_thread(self._note, told)
+            self.app.call_from_thread(self._note, trouble(error))
             return
         self.app.call_from_thread(self._show, found)
 
