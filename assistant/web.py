@@ -24,7 +24,7 @@ from index.errors import AssistantError
 HOST = "127.0.0.1"
 _NAMES = (HOST, "localhost")
 _STATIC = Path(textual_serve.__file__).parent / "static"
-# Each is a program with models of its own, some 600 MB.
+# Each is a program with models of its own, 300 to 450 MB of memory (seen with this corpus).
 MOST_SESSIONS = 4
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
