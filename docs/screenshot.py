@@ -16,9 +16,9 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Static
 
 from assistant.tui.app import ChatApp
-from assistant.tui.ask_screen import Transcript
 from assistant.tui.debate_screen import Position
 from assistant.tui.question_input import QuestionInput
+from assistant.tui.transcript import Transcript
 
 HERE = Path(__file__).resolve().parent
 QUESTIONS = (

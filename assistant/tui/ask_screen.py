@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
@@ -24,6 +24,7 @@ from assistant.tui.evidence_pane import EvidencePane
 from assistant.tui.messages import AnswerEvent, OpenPlace, Reword, ShowPlaces, TypedElsewhere, Understood
 from assistant.tui.mode_screen import ModeScreen, State, behind, trouble
 from assistant.tui.question_input import QuestionInput
+from assistant.tui.transcript import SHOWN, Transcript
 from index.errors import AssistantError, HistoryError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from assistant.history import Kept, KeptTurn
     from assistant.retrieval.followups import Turn as Spoken
     from assistant.tui.again_screen import Otherwise
-    from assistant.tui.transcript import Turn
+    from assistant.tui.turn import Turn
     from index.documents import Document
     from index.filters import Filter
 
@@ -46,72 +47,6 @@ _WELCOME = (
 _REMEMBERED = 200
 _FIELDS = {"voices": "voice:", "documents": "source:", "kinds": "kind:", "since": "from", "until": "until"}
 """Of a filter, as its chips call them."""
-# Turns that are shown when there are more than the most.
-_SHOWN, _MOST_SHOWN = 12, 24
-
-
-class Earlier(Static):
-    """How many turns before those that are shown there are; a click shows some."""
-
-    def __init__(self) -> None:
-        super().__init__("", markup=False, classes="earlier")
-        self.count = 0
-        self.display = False
-
-    def tell(self, count: int) -> None:
-        self.count = count
-        questions = "1 earlier question" if count == 1 else f"{count} earlier questions"
-        self.update(Content(f"… {questions}: Ctrl+B, or a click, shows more of them"))
-        self.display = bool(count)
-
-    async def on_click(self) -> None:
-        await self.run_action("screen.earlier")
-
-
-class Transcript(VerticalScroll, can_focus=False):
-    """All turns, the newest at the end and in view. What a turn is made of is loaded with the first question."""
-
-    def __init__(self) -> None:
-        super().__init__(id="transcript")
-        self.turns: list[Turn] = []
-        """Those that are shown; laying out a long conversation takes longer than a key may."""
-        self._earlier = Earlier()
-
-    async def begin(self, turn: Turn, *, is_kept: bool) -> None:
-        """is_kept: whether turns that are shown no more can be shown again."""
-        self.turns.append(turn)
-        await self.mount(turn)
-        self.scroll_end(animate=False)
-        if is_kept and len(self.turns) > _MOST_SHOWN:
-            gone, self.turns = self.turns[:-_SHOWN], self.turns[-_SHOWN:]
-            await self.remove_children(gone)
-            await self.tell_earlier(self.earlier + len(gone))
-
-    @property
-    def earlier(self) -> int:
-        """How many turns before the first that is shown are not."""
-        return self._earlier.count
-
-    async def tell_earlier(self, count: int) -> None:
-        if not self._earlier.is_attached:
-            await self.mount(self._earlier, before=0)
-        self._earlier.tell(count)
-
-    async def insert(self, turns: Sequence[Turn]) -> None:
-        """Before those that are shown, which stay where they are on the screen."""
-        below = self.virtual_size.height - self.scroll_offset.y
-        first = self.turns[0] if self.turns else None
-        self.turns[:0] = turns
-        await self.mount_all(turns, before=first)
-        self.call_after_refresh(lambda: self.scroll_to(y=self.virtual_size.height - below, animate=False))
-
-    async def clear(self) -> None:
-        self.turns.clear()
-        await self.query("Turn").remove()
-        self._earlier.tell(0)
-
-    def turn(self, number: int) -> Turn | None:
-        return next((turn for turn in reversed(self.turns) if turn.number == number), None)
 
 
 class AskScreen(ModeScreen):
@@ -212,7 +147,7 @@ class AskScreen(ModeScreen):
         self.next()
 
     async def _mount(self, question: str) -> Turn:
-        from assistant.tui.transcript import Turn
+        from assistant.tui.turn import Turn
 
         self.query_one("#welcome").display = False
         self._asked += 1
@@ -494,7 +429,7 @@ class AskScreen(ModeScreen):
             return
         await self.clear()
         self._kept = kept.number
-        begin = max(0, len(turns) - _SHOWN)
+        begin = max(0, len(turns) - SHOWN)
         shown = [self._restored(told) for told in turns[begin:]]
         if shown:
             self.query_one("#welcome").display = False
@@ -514,7 +449,7 @@ class AskScreen(ModeScreen):
             self.call_after_refresh(self._transcript.scroll_to_widget, there, animate=False, top=True)
 
     def _restored(self, told: KeptTurn) -> Turn:
-        from assistant.tui.transcript import Turn
+        from assistant.tui.turn import Turn
 
         self._asked += 1
         self._rows[self._asked] = told.number
@@ -543,7 +478,7 @@ class AskScreen(ModeScreen):
         if not count or history is None or self._kept is None:
             return
         try:
-            kept = history.turns(self._kept)[max(0, count - _SHOWN) : count]
+            kept = history.turns(self._kept)[max(0, count - SHOWN) : count]
         except HistoryError as error:
             self.notify(one_line(str(error)), severity="error", markup=False)
             return

@@ -14,6 +14,7 @@ import pytest
 from assistant.assembly import Assistant
 from assistant.settings import Settings
 from evals.cases import GoldCase, Place, Suite
+from evals.planning import settings_for, unusual
 from evals.printed import run_with_progress
 from evals.records import Record, Result, Run, describe, differences, read_record, recording, write
 from evals.runner import chosen_cases, run
@@ -268,3 +269,11 @@ def test_a_question_that_cannot_be_asked_is_shown_when_passages_are_retrieved_on
     (result,) = run(suite, assistant, [replace(suite.cases[0], question="?" * 9)], mode="retrieval")
     assistant.close()
     assert result.error is not None and "empty" in result.error and result.scores["nDCG@10"] == 0
+
+
+def test_colours_are_no_part_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSISTANT_THEME", "nord")
+    monkeypatch.setenv("ASSISTANT_MOTION", "none")
+    suite = load_suite("alliance")
+    settings, _ = settings_for(suite, {}, None)
+    assert settings.theme == "nord" and unusual(settings, suite) == {}

@@ -8,9 +8,9 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from assistant.tui.app import ChatApp
-from assistant.tui.ask_screen import Transcript
 from assistant.tui.question_input import QuestionInput
-from assistant.tui.transcript import Said, Turn
+from assistant.tui.transcript import Transcript
+from assistant.tui.turn import Said, Turn
 
 WIDE, USUAL, SMALL = (140, 40), (80, 24), (40, 12)
 

@@ -13,7 +13,6 @@ from textual.widgets import Input, ListView, OptionList, Select, Static
 from assistant.history import History
 from assistant.tui.again_screen import AgainScreen
 from assistant.tui.app import ChatApp
-from assistant.tui.ask_screen import Transcript
 from assistant.tui.conversations_screen import ConversationsScreen
 from assistant.tui.evidence_pane import CHANGED
 from assistant.tui.export_screen import ExportScreen
@@ -22,7 +21,8 @@ from assistant.tui.question_input import QuestionInput
 from assistant.tui.settings_screen import SettingsScreen
 from assistant.tui.signs import Choice, Tick
 from assistant.tui.source_screen import SourceScreen
-from assistant.tui.transcript import AnswerView, Said, UnderstoodAs
+from assistant.tui.transcript import Transcript
+from assistant.tui.turn import AnswerView, Said, UnderstoodAs
 from index.embedders import LocalEmbedder
 from index.settings import IndexSettings
 from tests.assistant.test_history import ANSWER

@@ -11,14 +11,14 @@ from textual.widgets import ListView, OptionList, Static
 from assistant.answering.answers import Citation
 from assistant.inert import inert
 from assistant.tui.app import ChatApp
-from assistant.tui.ask_screen import Transcript
 from assistant.tui.evidence_pane import EvidencePane
 from assistant.tui.help_screen import HelpScreen
 from assistant.tui.messages import AnswerEvent, Place, StateChanged, Understood
 from assistant.tui.models_screen import ModelsScreen
 from assistant.tui.question_input import QuestionInput
 from assistant.tui.source_screen import SourceScreen
-from assistant.tui.transcript import Said, Turn, UnderstoodAs
+from assistant.tui.transcript import Transcript
+from assistant.tui.turn import Said, Turn, UnderstoodAs
 from index.documents import Document, Locator, Voice
 from index.embedders import LocalEmbedder
 from index.settings import IndexSettings
