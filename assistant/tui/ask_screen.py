@@ -520,6 +520,14 @@ class AskScreen(ModeScreen):
             self._stopped.set()
         self.to_question()
 
+    def action_last_sentence(self) -> None:
+        """Goes to the last sentence of the last answer; to the suggestions where nothing was asked."""
+        sentences = list(self._transcript.turns[-1].query("Said")) if self._transcript.turns else []
+        if sentences:
+            sentences[-1].focus()
+        else:
+            self.focus_previous()
+
     def to_question(self) -> None:
         self.remove_class("unfolded")
         self.query_one("#question").focus()

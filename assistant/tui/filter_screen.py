@@ -34,12 +34,13 @@ class Ticks(OptionList):
     def ticked(self) -> tuple[str, ...]:
         return tuple(name for name in self._names if name in self._ticked)
 
-    @on(OptionList.OptionSelected)
-    def tick(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
-        name = self._names[event.option_index]
-        self._ticked ^= {name}
-        self.replace_option_prompt_at_index(event.option_index, _tick(name, name in self._ticked))
+    def action_select(self) -> None:
+        """At once, not by a message: a key that follows must find it ticked."""
+        at = self.highlighted
+        if at is not None:
+            name = self._names[at]
+            self._ticked ^= {name}
+            self.replace_option_prompt_at_index(at, _tick(name, name in self._ticked))
 
 
 def _tick(name: str, is_ticked: bool) -> Content:
@@ -50,7 +51,7 @@ class FilterScreen(ModalScreen[Filter | None]):
     CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,f8", "dismiss", "Close"),
-        Binding("ctrl+s", "apply", "Apply", priority=True),
+        Binding("ctrl+s", "apply", "Apply"),
     ]
 
     def __init__(self, store: LocalStore, now: Filter, check: Callable[[Filter], None]) -> None:

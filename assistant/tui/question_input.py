@@ -19,6 +19,7 @@ class QuestionInput(TextArea):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "submit", "Ask", show=False),
         Binding("ctrl+j,shift+enter", "new_line", "New line", show=False),
+        Binding("shift+tab", "screen.last_sentence", "To the sentences", show=False),
         Binding("up", "earlier", "Earlier question", show=False),
         Binding("down", "later", "Later question", show=False),
         Binding("pageup", "app.scroll_transcript(-1)", "Scroll the answers up", show=False),

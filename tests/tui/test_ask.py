@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, ListView, OptionList, Select, Static
 
@@ -145,7 +146,8 @@ async def test_letters_typed_on_a_sentence_begin_a_question(app: ChatApp) -> Non
     async with app.run_test(size=WIDE) as pilot:
         await ready(pilot)
         turn = await ask(pilot, DOUBTS)
-        turn.query(Said).first().focus()
+        await pilot.press("shift+tab")
+        assert turn.query(Said).last().has_focus
         await pilot.press(*"What now?")
         assert app.query_one(QuestionInput).text == "What now?" and app.query_one(QuestionInput).has_focus
         await pilot.press("ctrl+n")
@@ -230,7 +232,9 @@ async def test_only_the_chosen_voices_answer_and_a_chip_says_so(app: ChatApp) ->
         names = app.screen.query_one("#only-voices", Ticks)
         assert names.region.height > 4
         names.highlighted = names._names.index("Jonas Keller")
-        await pilot.press("space", "ctrl+s")
+        # Both at once, as from a hasty hand: the second does not overtake the first.
+        app.post_message(Key("space", " "))
+        app.post_message(Key("ctrl+s", None))
         await until(pilot, lambda: app.query_one("#chips").display, "the chip")
         assert "voice: Jonas Keller" in str(app.query_one("#chips", Static).content)
         turn = await ask(pilot, "What is said of the river treaty?")
