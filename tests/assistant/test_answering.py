@@ -116,8 +116,56 @@ def test_within_a_conversation_a_question_is_searched_for_beside_what_came_befor
 
 def test_he_is_whom_the_last_question_asked_or_else_who_answered_it() -> None:
     history = [Turn("user", "Who says that the dams are safe?"), Turn("assistant", "Ada Moreno, as reported by Ivo Keller: Yes.")]
-    assert wordings("Why does she think so?", history).names[1:] == ("Who says that the dams are safe?", "Ada Moreno")
+    asked = wordings("Why does she think so?", history)
+    assert asked.standalone == "Why does Ada Moreno think so?"
+    assert asked.names[1:] == (asked.standalone, "Who says that the dams are safe?", "Ada Moreno")
     assert wordings("Why does she think so?", history[:1]).names[1:] == ("Who says that the dams are safe?",)
+
+
+SPOKEN = [
+    Turn("user", "What does Keller say about the dams of Basel in 1961?"),
+    Turn("assistant", "Ivo Keller: They are unsafe. Ivo Keller: Nobody looked after them."),
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "in_full"),
+    [
+        ("Why does he say so?", "Why does Ivo Keller say so?"),
+        ("What are his reasons?", "What are Ivo Keller’s reasons?"),
+        ("And in 1980?", "What does Keller say about the dams of Basel in 1980?"),
+        ("And in the Rhine Valley?", ""),
+        ("And of the Rhine Valley?", "What does Keller say about the dams of the Rhine Valley in 1961?"),
+        # Two names stand in the question: which of them is meant is not plain.
+        ("And Moreno?", ""),
+    ],
+)
+def test_a_follow_up_is_put_in_full_where_that_is_beyond_doubt(question: str, in_full: str) -> None:
+    completed = stand_alone(question, SPOKEN)
+    assert completed == in_full if in_full else completed.startswith(f"{question} (")
+
+
+def test_he_is_nobody_where_two_have_spoken() -> None:
+    history = [Turn("user", "Are the dams safe?"), Turn("assistant", "Ivo Keller: No, they are not. Ada Moreno: Yes, they are.")]
+    assert stand_alone("Why does he say so?", history).startswith("Why does he say so? (")
+    history[0] = Turn("user", "Does Moreno think that the dams are safe?")
+    assert stand_alone("Why does she say so?", history) == "Why does Ada Moreno say so?"
+
+
+def test_another_year_is_put_into_the_question_that_was_put_in_full_before() -> None:
+    history = [
+        Turn("user", "How many dams were there in Basel in 1961?"), Turn("assistant", "Two."),
+        Turn("user", "And in Bern?"), Turn("assistant", "Three."),
+    ]  # fmt: skip
+    assert stand_alone("and in 1980?", history) == "How many dams were there in Bern in 1980?"
+
+
+def test_neither_speakers_nor_first_words_are_what_a_follow_up_leans_on() -> None:
+    history = [
+        Turn("user", "Who signed the treaty?"),
+        Turn("assistant", "Ivo Keller: War was near. Ivo Keller: Then Basel signed."),
+    ]
+    assert stand_alone("And then?", history) == "And then? (Basel; Who signed the treaty?)"
 
 
 def test_a_chain_of_follow_ups_reaches_back_to_the_question_that_stood_alone() -> None:
