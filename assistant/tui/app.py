@@ -67,7 +67,7 @@ class ChatApp(App[None]):
     MODES: ClassVar[dict[str, Any]] = {"ask": AskScreen, "library": _library, "evals": _evals, "debate": _debate}
     DEFAULT_MODE = "ask"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f1", "help", "Keys", priority=True),
+        Binding("f1", "help", "Keys", priority=True, show=False),
         *(Binding(key, f"mode('{mode}')", name, priority=True, show=False) for mode, (key, name) in MODE_KEYS.items()),
         Binding("ctrl+n", "new", "New", priority=True),
         Binding("f6", "models", "Who writes", priority=True, show=False),

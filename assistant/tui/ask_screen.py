@@ -53,7 +53,7 @@ class AskScreen(ModeScreen):
     MODE = "ask"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+o", "evidence", "Evidence", priority=True),
-        Binding("ctrl+r", "again", "Again, otherwise", priority=True),
+        Binding("ctrl+r", "again", "Ask again", priority=True),
         Binding("f7", "conversations", "Conversations", priority=True),
         Binding("f8", "filter", "Filter", priority=True),
         Binding("ctrl+b", "earlier", "Earlier questions", priority=True, show=False),

@@ -72,6 +72,8 @@ class TopLine(Horizontal):
             here = mode == self._mode
             tab = Content.assemble((f" {key.upper()} ", "dim"), (f"{name} ", "bold reverse" if here else ""))
             parts.append(tab.stylize(Style.from_meta({"@click": f"app.mode('{mode}')"})))
+        # Here and not at the foot, where a narrow screen would cut it off.
+        parts.append(Content.assemble((" F1 ", "dim"), "Keys ").stylize(Style.from_meta({"@click": "app.help"})))
         yield Static(Content.assemble(*parts), markup=False, id="modes")
         yield Static("○ starting", markup=False, id="state")
 

@@ -71,6 +71,10 @@ class Said(Static, can_focus=True):
         self.markers = tuple(markers)
         self._at = 0
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only where there is another citation to walk to."""
+        return action != "walk" or len(self.markers) > 1
+
     @property
     def _view(self) -> AnswerView:
         return next(each for each in self.ancestors if isinstance(each, AnswerView))
