@@ -18,6 +18,7 @@ from index.embedders import Embedder
 from index.errors import CorpusError
 from index.ledger import DocumentRow, Entry
 from index.loaders.jsonl import is_jsonl, line_stamp, load_line, parse_line, read_lines
+from index.loaders.metadata import metadata_path
 from index.loaders.registry import Loaded, is_supported, load
 from index.settings import IndexSettings
 from index.store import LocalStore, built_with
@@ -185,10 +186,15 @@ def known_failures(store: LocalStore) -> dict[str, list[int]]:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    with suppress(OSError):
+    """Of a file together with what is told of it beside it."""
+    try:
         status = path.stat()
-        return status.st_size, status.st_mtime_ns
-    return -1, -1
+    except OSError:
+        return -1, -1
+    with suppress(OSError):
+        beside = metadata_path(path).stat()
+        return status.st_size + beside.st_size, status.st_mtime_ns + beside.st_mtime_ns
+    return status.st_size, status.st_mtime_ns
 
 
 def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False) -> Iterator[Plan | Progress | Report]:

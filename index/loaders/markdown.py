@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from markdown_it import MarkdownIt
 
-from index.documents import Document, Locator, Voice, citation_name
+from index.documents import Document, citation_name
 from index.errors import CorpusError
-from index.loaders.text import paragraph_locators, title_from_path
-from index.voices import parse_voice
+from index.loaders.blocks import Block, locators
+from index.loaders.text import title_from_path
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<yaml>.*?)^---[ \t]*(?:\n|\Z)\n*", re.DOTALL | re.MULTILINE)
 _KEY = re.compile(r"(?:\s*#[^\n]*\n)*\s*[\w-]+\s*:", re.ASCII)
 _PARAGRAPH_HEADING = re.compile(r"^¶\s*(\d+)\b")
-_VOICE_MARK = " · "
 _TEXT_KEYS = ("title", "publisher", "url", "kind", "digest_of", "cite_as", "published")
 _LIST_KEYS = ("authors", "sources")
 
@@ -40,7 +38,7 @@ def load_markdown(document_id: str, text: str, digest: str) -> Document:
         title=title,
         text=body,
         digest=digest,
-        locators=_locators(body, blocks, names_voices="digest_of" in meta),
+        locators=locators(body, blocks, names_voices="digest_of" in meta, paragraph=_PARAGRAPH_HEADING),
         authors=authors,
         published=published,
         publisher=meta.get("publisher"),
@@ -85,15 +83,7 @@ def _front_matter(document_id: str, text: str) -> tuple[dict[str, Any], str]:
     return meta, text[match.end() :]
 
 
-class _Block(NamedTuple):
-    start: int
-    end: int
-    level: int
-    """Of a heading, from 1; 0 for anything else."""
-    heading: str
-
-
-def _blocks(body: str) -> Iterator[_Block]:
+def _blocks(body: str) -> Iterator[Block]:
     """The top-level blocks, in order."""
     offsets = [0]
     for line in body.split("\n"):
@@ -104,60 +94,6 @@ def _blocks(body: str) -> Iterator[_Block]:
             continue
         start, end = offsets[token.map[0]], min(offsets[token.map[1]], len(body))
         if token.type == "heading_open":
-            yield _Block(start, end, int(token.tag[1]), " ".join(tokens[position + 1].content.split()))
+            yield Block(start, end, int(token.tag[1]), " ".join(tokens[position + 1].content.split()))
         else:
-            yield _Block(start, end, 0, "")
-
-
-@dataclass(slots=True)
-class _Section:
-    """A heading, or several in a row, and the blocks below."""
-
-    label: str = ""
-    headings: tuple[str, ...] = ()
-    voice: Voice | None = None
-    start: int = 0
-    words: int = 0
-    """Where the heading ends and the words begin."""
-    blocks: list[int] = field(default_factory=list)
-    """Starts of the blocks."""
-
-
-def _locators(body: str, blocks: list[_Block], *, names_voices: bool) -> tuple[Locator, ...]:
-    if not body:
-        return ()
-    if not any(block.level for block in blocks):
-        return paragraph_locators(body, 0, len(body))
-    sections = [_Section()]
-    stack: list[tuple[int, str]] = []
-    for block in blocks:
-        if not block.level:
-            sections[-1].blocks.append(block.start)
-            continue
-        name, _, voice = block.heading.partition(_VOICE_MARK) if names_voices else (block.heading, "", "")
-        numbered = _PARAGRAPH_HEADING.match(name)
-        stack = [*[entry for entry in stack if entry[0] < block.level], (block.level, block.heading)]
-        # Headings that stand in a row belong to the block below them.
-        start = block.start if sections[-1].blocks else sections.pop().start
-        sections.append(
-            _Section(
-                label=f"¶{numbered[1]}" if numbered else f"§ {name.strip()}",
-                headings=tuple(title for _, title in stack),
-                voice=parse_voice(voice) if voice.strip() else None,
-                start=start,
-                words=block.end,
-            )
-        )
-    locators = []
-    for section, stop in zip(sections, [*(each.start for each in sections[1:]), len(body)], strict=True):
-        starts = [section.start, *section.blocks[1:]]
-        for number, (begin, end) in enumerate(zip(starts, [*starts[1:], stop], strict=True), start=1):
-            if not section.label:
-                label = f"¶{number}"
-            elif len(starts) == 1 or section.label.startswith("¶"):
-                label = section.label
-            else:
-                label = f"{section.label}, ¶{number}"
-            heading = section.words - begin if number == 1 and section.label else 0
-            locators.append(Locator(begin, end, label, section.headings, section.voice, heading))
-    return tuple(locators)
+            yield Block(start, end, 0, "")

@@ -1,0 +1,154 @@
+"""HTML and saved web pages: the article without what surrounds it, its headings as locators.
+
+trafilatura finds the article; where it finds none, all words of the page are taken and that is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+
+import trafilatura
+from lxml import etree
+from lxml import html as lxml_html
+
+from index.documents import Document, citation_name
+from index.errors import CorpusError
+from index.loaders.blocks import Piece, locators, written
+from index.loaders.text import title_from_path
+
+logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
+logging.getLogger("htmldate").setLevel(logging.CRITICAL)
+
+_HEADING = re.compile(r"h([1-6])\Z")
+_BREAKS = frozenset(
+    "address article aside blockquote body br caption center code dd details div dl dt figcaption figure footer form header hr "
+    "item lb li list main nav ol p pre quote row section summary table tbody td tfoot th thead tr ul cell".split()
+)
+_SKIPPED = frozenset("head script style noscript template svg math iframe object nav button select textarea".split())
+_WITHIN_A_LINE = frozenset("br lb td th cell".split())
+_ISO_DATE = re.compile(r"\d{4}(?:-\d\d){0,2}\Z")
+
+
+def load_html(document_id: str, data: bytes, digest: str) -> tuple[Document, str | None]:
+    """Raises CorpusError for a page without words."""
+    tree = parsed(data, document_id)
+    found = trafilatura.bare_extraction(tree, with_metadata=True, include_comments=False, include_tables=True)
+    body = getattr(found, "body", None)
+    pieces = list(_of_article(body)) if body is not None else []
+    warning = None
+    if not any(piece.words.strip() for piece in pieces):
+        pieces = list(pieces_of(parsed(data, document_id)))
+        warning = f"{document_id}: no article was found in the page; all of its words were taken."
+    text, blocks = written(pieces)
+    if not text:
+        raise CorpusError(f"{document_id}: the page holds no words; it may need a browser to show them. Print it to PDF there.")
+    title = _told(found, "title") or title_from_path(document_id)
+    authors = tuple(name.strip() for name in _told(found, "author").split(";") if name.strip())
+    published = _told(found, "date")
+    published_on = published if _ISO_DATE.match(published) else None
+    document = Document(
+        id=document_id,
+        title=title,
+        text=text,
+        digest=digest,
+        locators=locators(text, blocks),
+        authors=authors,
+        published=published_on,
+        publisher=_told(found, "sitename") or None,
+        url=_told(found, "url") or None,
+        cite_as=citation_name(authors, published_on, title),
+    )
+    return document, warning
+
+
+def parsed(data: bytes, document_id: str) -> lxml_html.HtmlElement:
+    """Raises CorpusError for what is no page at all."""
+    from charset_normalizer import from_bytes
+
+    encoding = None
+    declared = re.search(rb"charset\s*=\s*[\"']?\s*([\w-]+)", data[:4096])
+    if data.startswith(b"\xef\xbb\xbf"):
+        encoding = "utf-8"
+    elif declared is None:
+        try:
+            data.decode("utf-8")
+            encoding = "utf-8"
+        except UnicodeDecodeError:
+            best = from_bytes(data[:200_000]).best()
+            encoding = best.encoding if best else None
+    try:
+        tree = lxml_html.document_fromstring(data, parser=lxml_html.HTMLParser(encoding=encoding, no_network=True))
+    except (etree.LxmlError, ValueError, LookupError) as error:
+        raise CorpusError(f"{document_id}: holds no page that can be read ({error}).") from error
+    assert isinstance(tree, lxml_html.HtmlElement)
+    return tree
+
+
+def pieces_of(root: etree._Element) -> Iterator[Piece]:
+    """The words of any HTML, block by block, in their order; what no reader sees is left out."""
+    return _walk(root, lambda tag, element: int(match[1]) if (match := _HEADING.match(tag)) else 0)
+
+
+def _of_article(body: etree._Element) -> Iterator[Piece]:
+    """Of what trafilatura found: its headings are called "head", their level is told beside."""
+
+    def level(tag: str, element: etree._Element) -> int:
+        if tag != "head":
+            return 0
+        match = _HEADING.match(element.get("rend") or "h2")
+        return int(match[1]) if match else 2
+
+    return _walk(body, level, skipped=_SKIPPED - {"head"})
+
+
+def _walk(
+    root: etree._Element, level_of: Callable[[str, etree._Element], int], skipped: frozenset[str] = _SKIPPED
+) -> Iterator[Piece]:
+    words: list[str] = []
+    heading = 0
+    preformatted = 0
+
+    def flushed() -> Iterator[Piece]:
+        told = "".join(words)
+        words.clear()
+        told = told.strip("\n") if preformatted else " ".join(told.split())
+        if told.strip():
+            yield Piece(told, heading)
+
+    walk = etree.iterwalk(root, events=("start", "end", "comment", "pi"))
+    for event, element in walk:
+        tag = element.tag.rsplit("}", 1)[-1].lower() if isinstance(element.tag, str) else ""
+        if event in ("comment", "pi"):
+            words.append(element.tail or "")
+            continue
+        level = level_of(tag, element)
+        breaks = bool(level) or tag in _BREAKS
+        if event == "start":
+            if tag in skipped and element is not root:
+                walk.skip_subtree()
+                continue
+            if tag in _WITHIN_A_LINE:
+                words.append(" ")
+            elif breaks:
+                yield from flushed()
+                heading = level or heading
+                preformatted += tag == "pre"
+            words.append(element.text or "")
+            continue
+        if tag not in skipped or element is root:
+            if tag in _WITHIN_A_LINE:
+                words.append(" | " if tag in ("td", "th", "cell") and element.getnext() is not None else " ")
+            elif breaks:
+                yield from flushed()
+                heading = 0 if level else heading
+                preformatted -= tag == "pre"
+        if element is not root:
+            words.append(element.tail or "")
+    yield from flushed()
+
+
+def _told(found: object, key: str) -> str:
+    value = getattr(found, key, None)
+    return " ".join(str(value).split()) if value else ""

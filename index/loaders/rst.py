@@ -1,0 +1,77 @@
+"""reStructuredText: sections are the locators. Nothing it includes or points to is read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from docutils import nodes
+from docutils.core import publish_doctree
+
+from index.documents import Document, citation_name
+from index.errors import CorpusError
+from index.loaders.blocks import Piece, locators, written
+from index.loaders.text import title_from_path
+
+_SETTINGS = {
+    "file_insertion_enabled": False,
+    "raw_enabled": False,
+    "_disable_config": True,
+    "report_level": 5,
+    "halt_level": 5,
+    "warning_stream": io.StringIO(),
+    "line_length_limit": 1_000_000,
+    # A field list at the head is kept as it is, not turned into title pages.
+    "doctitle_xform": False,
+    "docinfo_xform": False,
+    "smart_quotes": False,
+}
+
+
+def load_rst(document_id: str, text: str, digest: str) -> Document:
+    """Raises CorpusError for what cannot be parsed."""
+    try:
+        tree = publish_doctree(text, settings_overrides=_SETTINGS)
+        body, blocks = written(_pieces(tree))
+    except Exception as error:
+        # The parser raises whatever a malformed file leads it into.
+        raise CorpusError(f"{document_id}: is no sound reStructuredText ({type(error).__name__}); rename it to .txt.") from error
+    fields = dict(_fields(tree))
+    title = next((block.heading for block in blocks if block.level == 1), "") or title_from_path(document_id)
+    authors = tuple(each.strip() for each in (fields.get("author") or fields.get("authors") or "").split(";") if each.strip())
+    published = fields.get("date") or None
+    return Document(
+        id=document_id,
+        title=title,
+        text=body,
+        digest=digest,
+        locators=locators(body, blocks),
+        authors=authors,
+        published=published,
+        cite_as=citation_name(authors, published, title),
+    )
+
+
+def _pieces(tree: nodes.document) -> Iterator[Piece]:
+    waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        if isinstance(node, (nodes.comment, nodes.system_message, nodes.substitution_definition, nodes.field_list, nodes.target)):
+            continue
+        if isinstance(node, nodes.title):
+            yield Piece(node.astext(), max(1, depth))
+        elif isinstance(node, nodes.row):
+            yield Piece(" | ".join(" ".join(entry.astext().split()) for entry in node.children))
+        elif isinstance(node, nodes.FixedTextElement):
+            yield Piece(node.astext())
+        elif isinstance(node, nodes.TextElement):
+            yield Piece(" ".join(node.astext().split()))
+        elif isinstance(node, nodes.Element):
+            below = depth + isinstance(node, nodes.section)
+            waiting.extend((child, below) for child in reversed(node.children))
+
+
+def _fields(tree: nodes.document) -> Iterator[tuple[str, str]]:
+    for field in tree.findall(nodes.field):
+        name, body = field.children
+        yield name.astext().lower(), " ".join(body.astext().split())
