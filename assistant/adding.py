@@ -11,6 +11,7 @@ from pathlib import Path
 
 from index.build import ADDED
 from index.errors import CorpusError
+from index.loaders.metadata import metadata_path
 from index.loaders.registry import is_supported, supported_suffixes
 from index.settings import IndexSettings
 
@@ -81,7 +82,8 @@ def _sorted_out(
             target = settings.added / relative
             name = f"{ADDED}/{relative.as_posix()}"
             try:
-                if target.exists() and _same(source, target):
+                beside = metadata_path(source), metadata_path(target)
+                if target.exists() and _same(source, target) and (not beside[0].exists() or _same(*beside)):
                     present.append(name)
                 elif target.exists() and not replace:
                     refused.append(f"{name} is there already with other words; use --replace to put {source} in its place.")
@@ -119,6 +121,8 @@ def remove_source(document: str, settings: IndexSettings) -> Removed:
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(place, kept)
+        if metadata_path(place).is_file():
+            shutil.move(metadata_path(place), metadata_path(kept))
     except OSError as error:
         raise CorpusError(f"{document} could not be taken out ({error.strerror}); nothing was changed.") from error
     return Removed(document, kept, place)
@@ -131,6 +135,8 @@ def put_back(removed: Removed) -> None:
             raise CorpusError(f"{removed.document} is there again; the one that was taken out lies in {removed.kept}.")
         removed.place.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(removed.kept, removed.place)
+        if metadata_path(removed.kept).is_file():
+            shutil.move(metadata_path(removed.kept), metadata_path(removed.place))
     except OSError as error:
         raise CorpusError(f"{removed.document} could not be put back ({error.strerror}); it lies in {removed.kept}.") from error
 
@@ -158,12 +164,14 @@ def _files(path: Path, refused: list[str]) -> Iterator[tuple[Path, Path]]:
 
 
 def _same(one: Path, other: Path) -> bool:
-    return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+    return other.exists() and one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
 
 
 def _copy(source: Path, target: Path) -> None:
-    """At once: a build that runs meanwhile sees the whole file or none."""
+    """At once: a build that runs meanwhile sees the whole file or none. With it goes what is told of it beside it, before it."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.new")
-    shutil.copyfile(source, temporary)
-    temporary.replace(target)
+    pairs = [(metadata_path(source), metadata_path(target)), (source, target)]
+    for one, other in pairs if pairs[0][0].is_file() else pairs[1:]:
+        temporary = other.with_name(f".{other.name}.new")
+        shutil.copyfile(one, temporary)
+        temporary.replace(other)

@@ -1,4 +1,7 @@
-"""Word documents (.docx): headings are the locators, notes stand at the end of their paragraph."""
+"""Word documents (.docx): headings are the locators, notes stand at the end of their paragraph.
+
+When the file was made says little of when its words were published: that date is left aside.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,6 @@ def load_docx(document_id: str, data: bytes, digest: str) -> tuple[Document, str
         text, blocks = written(_pieces(word, document_id))
         told = word.core_properties
         title, author = " ".join((told.title or "").split()), " ".join((told.author or "").split())
-        day = told.created
     except (MemoryError, CorpusError):
         raise
     except Exception as error:
@@ -46,7 +48,6 @@ def load_docx(document_id: str, data: bytes, digest: str) -> tuple[Document, str
     title = title or first or title_from_path(document_id)
     # What the library and other programs write where nobody gave a name.
     authors = tuple(name for each in re.split(r"\s*;\s*", author) if (name := each) and name.lower() != "python-docx")
-    published = day.date().isoformat() if day is not None and day.year > 1980 and day.date().isoformat() != "2013-12-23" else None
     return Document(
         id=document_id,
         title=title,
@@ -54,8 +55,7 @@ def load_docx(document_id: str, data: bytes, digest: str) -> tuple[Document, str
         digest=digest,
         locators=locators(text, blocks),
         authors=authors,
-        published=published,
-        cite_as=citation_name(authors, published, title),
+        cite_as=citation_name(authors, None, title),
     ), None
 
 

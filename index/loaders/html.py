@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import trafilatura
 from lxml import etree
@@ -28,18 +28,25 @@ _BREAKS = frozenset(
 )
 _SKIPPED = frozenset("head script style noscript template svg math iframe object nav button select textarea".split())
 _WITHIN_A_LINE = frozenset("br lb td th cell".split())
+# Letters of a block that stand in the article by no chance, and how much of it must be found in the page.
+_SURE = 20
+_MOST_OF_IT = 0.7
 _ISO_DATE = re.compile(r"\d{4}(?:-\d\d){0,2}\Z")
 
 
 def load_html(document_id: str, data: bytes, digest: str) -> tuple[Document, str | None]:
     """Raises CorpusError for a page without words."""
-    tree = parsed(data, document_id)
-    found = trafilatura.bare_extraction(tree, with_metadata=True, include_comments=False, include_tables=True)
-    body = getattr(found, "body", None)
-    pieces = list(_of_article(body)) if body is not None else []
+    found = trafilatura.bare_extraction(
+        parsed(data, document_id), with_metadata=True, include_comments=False, include_tables=True
+    )
+    pieces = list(pieces_of(parsed(data, document_id)))
+    article = list(_of_article(getattr(found, "body", None)))
     warning = None
-    if not any(piece.words.strip() for piece in pieces):
-        pieces = list(pieces_of(parsed(data, document_id)))
+    if article:
+        # The page's own blocks, for the article as it is found may have lost its headings.
+        kept = _within(pieces, _bare(" ".join(piece.words for piece in article)))
+        pieces = kept if _size(kept) > _MOST_OF_IT * _size(article) else article
+    elif _size(pieces):
         warning = f"{document_id}: no article was found in the page; all of its words were taken."
     text, blocks = written(pieces)
     if not text:
@@ -91,8 +98,37 @@ def pieces_of(root: etree._Element) -> Iterator[Piece]:
     return _walk(root, lambda tag, element: int(match[1]) if (match := _HEADING.match(tag)) else 0)
 
 
-def _of_article(body: etree._Element) -> Iterator[Piece]:
+def _within(pieces: Sequence[Piece], article: str) -> list[Piece]:
+    """Those that stand in the article, and the headings above them."""
+    bare = [_bare(piece.words) for piece in pieces]
+    sure = [number for number, words in enumerate(bare) if len(words) >= _SURE and words in article and not pieces[number].level]
+    if not sure:
+        return []
+    kept = {number for number in range(sure[0], sure[-1] + 1) if bare[number] in article and not pieces[number].level}
+    below = 7
+    for number in range(sure[-1], -1, -1):
+        level = pieces[number].level
+        if number in kept:
+            below = 7
+        elif level and level < below:
+            # Of the headings above what is kept, the nearest of each level.
+            kept.add(number)
+            below = level
+    return [piece for number, piece in enumerate(pieces) if number in kept]
+
+
+def _bare(words: str) -> str:
+    return re.sub(r"[\W_]+", "", words)
+
+
+def _size(pieces: Sequence[Piece]) -> int:
+    return sum(len(_bare(piece.words)) for piece in pieces if not piece.level)
+
+
+def _of_article(body: etree._Element | None) -> Iterator[Piece]:
     """Of what trafilatura found: its headings are called "head", their level is told beside."""
+    if body is None:
+        return
 
     def level(tag: str, element: etree._Element) -> int:
         if tag != "head":
@@ -100,7 +136,7 @@ def _of_article(body: etree._Element) -> Iterator[Piece]:
         match = _HEADING.match(element.get("rend") or "h2")
         return int(match[1]) if match else 2
 
-    return _walk(body, level, skipped=_SKIPPED - {"head"})
+    yield from _walk(body, level, skipped=_SKIPPED - {"head"})
 
 
 def _walk(

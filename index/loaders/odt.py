@@ -1,8 +1,10 @@
-"""OpenDocument text (.odt): headings are the locators, notes stand at the end of their paragraph."""
+"""OpenDocument text (.odt): headings are the locators, notes stand at the end of their paragraph.
+
+When the file was made says little of when its words were published: that date is left aside.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from lxml import etree
@@ -38,8 +40,7 @@ def load_odt(document_id: str, data: bytes, digest: str) -> tuple[Document, str 
     first = next((block.heading for block in blocks if block.level == 1), "")
     title = _first(meta, "title") or first or title_from_path(document_id)
     author = _first(meta, "initial-creator") or _first(meta, "creator")
-    date = re.match(r"\d{4}-\d\d-\d\d", _first(meta, "creation-date") or _first(meta, "date"))
-    authors, published = (author,) if author else (), date[0] if date else None
+    authors = (author,) if author else ()
     return Document(
         id=document_id,
         title=title,
@@ -47,8 +48,7 @@ def load_odt(document_id: str, data: bytes, digest: str) -> tuple[Document, str 
         digest=digest,
         locators=locators(text, blocks),
         authors=authors,
-        published=published,
-        cite_as=citation_name(authors, published, title),
+        cite_as=citation_name(authors, None, title),
     ), None
 
 
