@@ -13,7 +13,7 @@ chat: $(VENV)/installed
 	@$(BIN)/assistant
 
 test: $(VENV)/installed-for-tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/installed-for-tests
 	$(BIN)/ruff format --check .
