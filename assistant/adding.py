@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from index.build import ADDED
 from index.errors import CorpusError
 from index.loaders.metadata import metadata_path
 from index.loaders.registry import is_supported, supported_suffixes
 from index.settings import IndexSettings
+
+if TYPE_CHECKING:
+    from assistant.fetching import Fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +35,16 @@ class Adding:
     """One sentence each."""
 
 
-def add_sources(paths: Iterable[Path], settings: IndexSettings, *, replace: bool) -> Adding:
+def add_sources(paths: Iterable[Path], settings: IndexSettings, *, replace: bool, ignore: Sequence[str] = ()) -> Adding:
     """Copies files, and the readable files of folders, to the folder of added sources.
+
+    ignore: patterns ("draft*", "*.csv") of files and folders that are left out.
 
     Raises CorpusError when a path does not exist, when nothing at all can be added, or when the folder cannot be written.
     """
     refused: list[str] = []
     copied: list[str] = []
-    wanted, present = _sorted_out(list(paths), settings, refused, replace=replace)
+    wanted, present = _sorted_out(list(paths), settings, refused, replace=replace, ignore=ignore)
     for source, target, name in wanted:
         try:
             _copy(source, target)
@@ -44,6 +54,59 @@ def add_sources(paths: Iterable[Path], settings: IndexSettings, *, replace: bool
     if not copied and not present and refused:
         raise CorpusError("nothing was added: " + " ".join(refused[:5]))
     return Adding(tuple(copied), tuple(present), tuple(refused))
+
+
+def add_fetched(fetched: Fetched, settings: IndexSettings, told: Mapping[str, object]) -> tuple[str, bool]:
+    """Keeps what was fetched, with its address, the day and what else is told of it beside it.
+
+    (document id, whether it was new or changed.) What came from the same address before is replaced and keeps its id; what a
+    person has told beside it stays. Raises CorpusError.
+    """
+    target = settings.added / fetched.place
+    name = f"{ADDED}/{fetched.place}"
+    try:
+        if target.is_file() and target.read_bytes() == fetched.data:
+            return name, False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = metadata_path(target)
+        if not beside.exists():
+            today = datetime.now(tz=UTC).date().isoformat()
+            lines = {"url": fetched.url, **told, "sources": [f"{fetched.url}, as it was on {today}"]}
+            # What JSON writes for words and lists of words is TOML as well.
+            _write(beside, "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items()).encode())
+        _write(target, fetched.data)
+    except OSError as error:
+        raise CorpusError(f"{target} could not be written ({error.strerror}); check its folder and the disk.") from error
+    return name, True
+
+
+class Primary(NamedTuple):
+    """An article that a digest of the corpus is of."""
+
+    url: str
+    place: str
+    """Where it goes, without its suffix: beside its digest in the list of sources."""
+    told: dict[str, object]
+    """What is known of it."""
+
+
+def primary_sources(settings: IndexSettings) -> list[Primary]:
+    """Those that the corpus lists in its sources.toml. Raises CorpusError."""
+    path = settings.corpus / "sources.toml"
+    try:
+        listed = tomllib.loads(path.read_text(encoding="utf-8"))["source"]
+        return [
+            Primary(
+                str(each["url"]),
+                str(each["digest"]).removesuffix(".md"),
+                {key: each[key] for key in ("title", "authors", "published", "publisher") if key in each},
+            )
+            for each in listed
+        ]
+    except FileNotFoundError as error:
+        raise CorpusError(f"the corpus {settings.corpus} lists no primary sources: it has no sources.toml.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{path} is not well formed ({error}); each [[source]] needs digest and url.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +130,7 @@ def plan_adding(paths: Iterable[Path], settings: IndexSettings, *, replace: bool
 
 
 def _sorted_out(
-    paths: list[Path], settings: IndexSettings, refused: list[str], *, replace: bool
+    paths: list[Path], settings: IndexSettings, refused: list[str], *, replace: bool, ignore: Sequence[str] = ()
 ) -> tuple[list[tuple[Path, Path, str]], list[str]]:
     """((file, where it goes, document id) of those to copy, ids of those that are there already)."""
     wanted: list[tuple[Path, Path, str]] = []
@@ -78,7 +141,7 @@ def _sorted_out(
         if path.resolve().is_relative_to(settings.corpus.resolve()) or settings.corpus.resolve().is_relative_to(path.resolve()):
             raise CorpusError(f"{path} is in the corpus already, or holds it; bring the index up to date with: assistant index")
     for path in paths:
-        for source, relative in _files(path, refused):
+        for source, relative in _files(path, refused, ignore):
             target = settings.added / relative
             name = f"{ADDED}/{relative.as_posix()}"
             try:
@@ -141,9 +204,11 @@ def put_back(removed: Removed) -> None:
         raise CorpusError(f"{removed.document} could not be put back ({error.strerror}); it lies in {removed.kept}.") from error
 
 
-def _files(path: Path, refused: list[str]) -> Iterator[tuple[Path, Path]]:
+def _files(path: Path, refused: list[str], ignore: Sequence[str]) -> Iterator[tuple[Path, Path]]:
     """(file, its path below the folder of added sources)."""
     if path.is_file():
+        if _is_ignored(path.name, ignore):
+            return
         if is_supported(path):
             yield path, Path(path.name)
         else:
@@ -152,10 +217,15 @@ def _files(path: Path, refused: list[str]) -> Iterator[tuple[Path, Path]]:
     found = False
     home = path.resolve()
     for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _is_ignored(name, ignore))
         for name in sorted(names):
             file = Path(folder) / name
-            if name.startswith(".") or not is_supported(file) or not file.resolve().is_relative_to(home):
+            if (
+                _is_ignored(name, ignore)
+                or name.startswith(".")
+                or not is_supported(file)
+                or not file.resolve().is_relative_to(home)
+            ):
                 continue
             found = True
             yield file, Path(home.name) / file.relative_to(path)
@@ -163,8 +233,18 @@ def _files(path: Path, refused: list[str]) -> Iterator[tuple[Path, Path]]:
         refused.append(f"{path} holds no file that the program reads ({supported_suffixes()}).")
 
 
+def _is_ignored(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch(name, pattern.rstrip("/")) for pattern in patterns)
+
+
 def _same(one: Path, other: Path) -> bool:
     return other.exists() and one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+
+
+def _write(target: Path, data: bytes) -> None:
+    temporary = target.with_name(f".{target.name}.new")
+    temporary.write_bytes(data)
+    temporary.replace(target)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -29,6 +29,7 @@ from index.documents import Document
 from index.embedders import Embedder, RememberingEmbedder, embedder_for
 from index.errors import CorpusError, GeneratorError, QuestionError, SettingsError, StoreMissing, StoreOutdated
 from index.filters import Filter
+from index.sameness import Same, same_documents
 from index.store import LocalStore
 from index.writing import upgrade
 
@@ -344,6 +345,30 @@ def _reading(
 
 def build_index(settings: Settings, *, rebuild: bool = False) -> Iterator[Plan | Progress | Report]:
     return build(settings.for_index(), embedder_for(settings.for_index()), rebuild=rebuild)
+
+
+def planned(settings: Settings, *, rebuild: bool) -> tuple[Plan, float | None]:
+    """What building would do, and about how many seconds it would take; None where there is nothing to tell that by.
+
+    Raises AssistantError.
+    """
+    if store_state(settings) != "built":
+        return compare(corpus_sources(settings.for_index()), []), None
+    assistant = Assistant(settings)
+    plan = compare(corpus_sources(settings.for_index()), assistant.store.documents(), known_failures(assistant.store))
+    if rebuild:
+        plan = Plan(plan.new, tuple(sorted((*plan.touched, *plan.unchanged))), plan.removed, ())
+    return plan, assistant.seconds_for(plan)
+
+
+def same_as(settings: Settings, documents: Sequence[str]) -> list[Same]:
+    """Which of the documents say the same as another of the index. Raises StoreError."""
+    store = LocalStore(settings.for_index().store)
+    try:
+        known = {row.id for row in store.documents()}
+        return list(same_documents(store, [name for name in documents if name in known]))
+    finally:
+        store.close()
 
 
 def store_state(settings: Settings) -> Literal["built", "unbuilt", "outdated"]:

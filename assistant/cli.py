@@ -13,6 +13,7 @@ import typer
 from assistant.eval_cli import app as evals_app
 from assistant.leaving import leave
 from assistant.map_cli import register as register_maps
+from assistant.sources_cli import register as register_sources
 
 if TYPE_CHECKING:
     from assistant.history import History
@@ -64,7 +65,7 @@ def chat(
     * `assistant` opens the chat
     * `assistant web` opens it in a browser of this machine
     * `assistant ask "Why does Lan doubt that the 1977 treaty is an alliance?"` answers once
-    * `assistant add ~/papers` adds text and Markdown files and brings the index up to date
+    * `assistant add ~/papers` adds PDF, Word, web and other files and brings the index up to date
     * `assistant map` shows who holds what on which issue, `assistant timeline` what happened when
     * `assistant eval alliance` measures the answers against gold
     """
@@ -205,66 +206,6 @@ def web(
     leave(0)
 
 
-@app.command("index")
-def index_command(
-    context: typer.Context,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Read every source again; needed after a change of model or chunk size.")
-    ] = False,
-    corpus: Corpus = None,
-    store: Store = None,
-) -> None:
-    """Bring the index up to date with the corpus, and tell what changed."""
-    from assistant.opening import bring_up_to_date
-
-    bring_up_to_date(_settings(context, corpus, store), rebuild=rebuild, quiet=False)
-
-
-@app.command()
-def add(
-    context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files or folders (.md, .markdown, .txt, .text).")],
-    replace: Annotated[bool, typer.Option("--replace", help="Put a file in the place of an added one of the same name.")] = False,
-    corpus: Corpus = None,
-    store: Store = None,
-) -> None:
-    """Copy sources into the corpus and bring the index up to date.
-
-    Examples:
-
-    * `assistant add article.txt notes/`
-    * `assistant add --replace article.txt`
-
-    To take a source out again, delete its file below the folder that `assistant doctor` names, and run `assistant index`.
-    """
-    from assistant.adding import add_sources
-    from assistant.inert import inert
-    from assistant.opening import bring_up_to_date
-
-    settings = _settings(context, corpus, store)
-    adding = add_sources(paths, settings.for_index(), replace=replace)
-    for name in adding.present:
-        typer.echo(inert(f"  there already  {name}"))
-    for sentence in adding.refused:
-        typer.echo(inert(f"  not added      {sentence}"), err=True)
-    bring_up_to_date(settings, quiet=False)
-
-
-@app.command()
-def sources(context: typer.Context, as_json: Json = False, corpus: Corpus = None, store: Store = None) -> None:
-    """List the documents in the index, and what has changed in the corpus since it was built."""
-    from assistant.listing import drift_lines, print_sources, sources_as_json
-    from assistant.opening import open_assistant
-
-    assistant = open_assistant(_settings(context, corpus, store))
-    if as_json:
-        typer.echo(json.dumps(sources_as_json(assistant.store.documents()), indent=2))
-        return
-    print_sources(assistant.store.documents())
-    for line in drift_lines(assistant.drift()):
-        typer.echo(line)
-
-
 @app.command()
 def models(
     context: typer.Context,
@@ -337,6 +278,7 @@ def _settings(context: typer.Context, corpus: Path | None, store: Path | None, *
 
 
 register_maps(app, _settings)
+register_sources(app, _settings)
 
 
 def _kept(settings: Settings) -> History | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,75 @@ def test_add_copies_tells_and_indexes(command: Command, where: list[str], tmp_pa
     refused = command("add", papers, *where)
     assert refused.returncode == 1 and "--replace" in refused.stderr
     assert "changed  added/papers/glaciers.txt" in command("add", "--replace", papers, *where).stdout
+
+
+def test_a_dry_run_tells_what_would_be_done_and_does_nothing(command: Command, where: list[str], corpus: Path) -> None:
+    told = command("index", "--dry-run", *where)
+    assert "2 new, 0 changed, 0 gone, 0 unchanged" in told.stdout and "would add  rivers.md" in told.stdout
+    assert not (corpus / ".index").exists() and json.loads(command("sources", "--json", *where).stdout)
+    (corpus / "new.txt").write_text("Glaciers feed the river.")
+    (corpus / "bread.txt").unlink()
+    told = command("index", "--dry-run", *where)
+    assert "1 new, 0 changed, 1 gone, 1 unchanged, ≈ " in told.stdout
+    assert "1 added, 0 changed, 1 removed" in command("index", *where).stdout
+
+
+def test_an_added_source_is_removed_and_its_file_is_kept(
+    command: Command, where: list[str], tmp_path: Path, corpus: Path
+) -> None:
+    (tmp_path / "glaciers.txt").write_text("Glaciers feed the river in August, and melt in May.")
+    (tmp_path / "glaciers.txt.meta.toml").write_text('title = "Ice"')
+    assert command("add", tmp_path / "glaciers.txt", *where).returncode == 0
+    assert "Ice" in command("sources", *where).stdout
+    refused = command("remove", "rivers.md", *where)
+    assert refused.returncode == 1 and "delete its file there" in refused.stderr
+    assert "names no document" in command("remove", "nothing.txt", *where).stderr
+    done = command("remove", "glaciers.txt", *where)
+    assert done.returncode == 0 and "1 removed" in done.stdout
+    kept = Path(done.stdout.split("its file lies in ")[1].splitlines()[0])
+    assert kept.read_text().startswith("Glaciers") and kept.with_name("glaciers.txt.meta.toml").exists()
+    assert not (corpus / "added" / "glaciers.txt").exists()
+
+
+def test_a_copy_of_what_is_there_is_told_and_kept(command: Command, where: list[str], tmp_path: Path) -> None:
+    text = "Glaciers feed the river in August, when the snow of the high valleys is gone, and melt most in July."
+    for name in ("one.txt", "two.md"):
+        (tmp_path / name).write_text(text)
+    done = command("add", tmp_path / "one.txt", tmp_path / "two.md", *where)
+    assert "says word for word the same as" in done.stderr and "2 added" not in done.stderr
+    assert {"added/one.txt", "added/two.md"} <= {
+        each["document"] for each in json.loads(command("sources", "--json", *where).stdout)
+    }
+
+
+def test_patterns_are_unfolded_and_what_is_to_be_ignored_is_left_out(command: Command, where: list[str], tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt", "draft.txt", "c.md"):
+        (tmp_path / name).write_text(f"The {name[0]} dams were built in {1900 + ord(name[0])}.")
+    done = command("add", f"{tmp_path}/*.txt", "--ignore", "draft*", *where)
+    added = {line.split()[-1] for line in done.stdout.splitlines() if line.startswith("  added")}
+    assert {"added/a.txt", "added/b.txt"} <= added and not {"added/draft.txt", "added/c.md"} & added
+
+
+def test_files_that_change_are_taken_in_while_the_folder_is_watched(where: list[str], corpus: Path, tmp_path: Path) -> None:
+    told = subprocess.Popen(
+        [sys.executable, "-m", "assistant", "watch", *where],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert told.stderr is not None and told.stdout is not None
+    try:
+        assert any("watching" in line for line in told.stderr)
+        # As editors save: the old file goes, another comes under its name.
+        (corpus / "bread.txt").unlink()
+        (corpus / ".bread.new").write_text("Rye bread needs time.")
+        (corpus / ".bread.new").replace(corpus / "bread.txt")
+        # The first build added it; the second must not have taken it for gone.
+        told_of = (line.split()[0] for line in told.stdout if "bread.txt" in line)
+        assert [next(told_of), next(told_of)] == ["added", "changed"]
+    finally:
+        told.send_signal(signal.SIGINT)
+        assert told.wait(30) in (0, 130)
+        told.stdout.close()
+        told.stderr.close()
 
 
 def test_sources_lists_documents_and_drift(command: Command, where: list[str], corpus: Path) -> None:

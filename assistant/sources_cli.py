@@ -1,0 +1,230 @@
+"""`assistant add`, `remove`, `index`, `watch` and `sources`: what the corpus holds, and the index of it."""
+
+from __future__ import annotations
+
+import glob
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from assistant.settings import Settings
+
+OpenSettings = Callable[[typer.Context, Path | None, Path | None], "Settings"]
+
+Corpus = Annotated[Path | None, typer.Option("--corpus", metavar="PATH", help="Sources, instead of the alliance debate.")]
+Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+# A folder that is written to is looked at when nothing has changed in it for so long, in milliseconds.
+_SETTLED = 2_000
+
+
+def register(app: typer.Typer, settings_of: OpenSettings) -> None:
+    """Adds the commands."""
+
+    @app.command("index")
+    def index_command(
+        context: typer.Context,
+        rebuild: Annotated[
+            bool, typer.Option("--rebuild", help="Read every source again; needed after a change of model or chunk size.")
+        ] = False,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Tell what would be done and how long it may take, no more.")
+        ] = False,
+        corpus: Corpus = None,
+        store: Store = None,
+    ) -> None:
+        """Bring the index up to date with the corpus, and tell what changed."""
+        from assistant.opening import bring_up_to_date
+
+        settings = settings_of(context, corpus, store)
+        if dry_run:
+            _tell_plan(settings, rebuild=rebuild)
+        else:
+            bring_up_to_date(settings, rebuild=rebuild, quiet=False)
+
+    @app.command()
+    def add(
+        context: typer.Context,
+        sources: Annotated[
+            list[str] | None, typer.Argument(metavar="SOURCE…", help="Files, folders, patterns (notes/*.pdf), web addresses.")
+        ] = None,
+        replace: Annotated[
+            bool, typer.Option("--replace", help="Put a file in the place of an added one of the same name.")
+        ] = False,
+        ignore: Annotated[
+            list[str] | None,
+            typer.Option("--ignore", metavar="PATTERN", help='Leave out files and folders like "draft*". Repeatable.'),
+        ] = None,
+        primary: Annotated[
+            bool, typer.Option("--primary", help="Fetch the articles that the corpus lists as its primary sources.")
+        ] = False,
+        allow_private: Annotated[
+            bool, typer.Option("--allow-private", help="Fetch from this machine and from local networks as well.")
+        ] = False,
+        corpus: Corpus = None,
+        store: Store = None,
+    ) -> None:
+        """Copy sources into the corpus and bring the index up to date.
+
+        Web addresses are fetched, and what comes is kept with its address and the day. See docs/sources.md for what is read.
+
+        Examples:
+
+        * `assistant add article.pdf notes/`
+        * `assistant add "papers/*.docx" --ignore "draft*"`
+        * `assistant add https://example.org/treaty.html`
+        * `assistant add --replace article.pdf`
+        """
+        from assistant.adding import add_sources
+        from assistant.opening import bring_up_to_date
+
+        if not sources and not primary:
+            raise typer.BadParameter("name a file, folder, pattern or web address, or give --primary.")
+        settings = settings_of(context, corpus, store)
+        paths, addresses = _sorted_out(sources or [])
+        names: list[str] = []
+        if paths:
+            adding = add_sources(paths, settings.for_index(), replace=replace, ignore=ignore or ())
+            names += adding.copied
+            for name in adding.present:
+                _tell(f"  there already  {name}")
+            for sentence in adding.refused:
+                _tell(f"  not added      {sentence}", err=True)
+        names += _fetched(settings, addresses, primary=primary, allow_private=allow_private)
+        bring_up_to_date(settings, quiet=False)
+        _tell_same(settings, names)
+
+    @app.command()
+    def remove(
+        context: typer.Context,
+        documents: Annotated[list[str], typer.Argument(metavar="DOCUMENT…", help="As `assistant sources` names it, or its end.")],
+        corpus: Corpus = None,
+        store: Store = None,
+    ) -> None:
+        """Take added sources out again. Their files are kept, and it is told where."""
+        from assistant.adding import remove_source
+        from assistant.opening import bring_up_to_date, open_assistant
+        from index.errors import CorpusError
+
+        settings = settings_of(context, corpus, store)
+        known = [row.id for row in open_assistant(settings).store.documents()]
+        chosen: list[str] = []
+        for told in documents:
+            found = [name for name in known if name == told] or [name for name in known if name.endswith(f"/{told}")]
+            if len(found) != 1:
+                raise CorpusError(
+                    f"{told} names {'no document' if not found else f'{len(found)} documents'}; `assistant sources` lists them. "
+                    "Nothing was removed."
+                )
+            chosen += found
+        for name in dict.fromkeys(chosen):
+            removed = remove_source(name, settings.for_index())
+            _tell(f"  removed  {name}; its file lies in {removed.kept}")
+        bring_up_to_date(settings, quiet=False)
+
+    @app.command()
+    def watch(context: typer.Context, corpus: Corpus = None, store: Store = None) -> None:
+        """Keep the index up to date while files of the corpus change, until Ctrl+C."""
+        from watchfiles import DefaultFilter
+        from watchfiles import watch as changes
+
+        from assistant.opening import bring_up_to_date
+
+        settings = settings_of(context, corpus, store)
+        bring_up_to_date(settings, quiet=False)
+        index = settings.for_index()
+        roots = [root for root in {index.corpus, index.added} if root.exists()]
+        _tell(f"watching {', '.join(str(root) for root in roots)}; Ctrl+C ends it", err=True)
+        # What is being saved settles first: between the removal and the arrival of a new version the old one is not lost.
+        for _ in changes(*roots, watch_filter=DefaultFilter(), debounce=4 * _SETTLED, step=_SETTLED, raise_interrupt=False):
+            bring_up_to_date(settings, quiet=False)
+
+    @app.command()
+    def sources(context: typer.Context, as_json: Json = False, corpus: Corpus = None, store: Store = None) -> None:
+        """List the documents in the index, and what has changed in the corpus since it was built."""
+        from assistant.listing import drift_lines, print_sources, sources_as_json
+        from assistant.opening import open_assistant
+
+        assistant = open_assistant(settings_of(context, corpus, store))
+        if as_json:
+            typer.echo(json.dumps(sources_as_json(assistant.store.documents()), indent=2))
+            return
+        print_sources(assistant.store.documents())
+        for line in drift_lines(assistant.drift()):
+            typer.echo(line)
+
+
+def _sorted_out(told: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """(files and folders, web addresses). Patterns that the shell left as they are are unfolded."""
+    from assistant.fetching import is_address
+
+    paths: list[Path] = []
+    for each in told:
+        if is_address(each):
+            continue
+        path = Path(each).expanduser()
+        is_pattern = glob.has_magic(each) and not path.exists()
+        # Path.glob takes no absolute patterns.
+        unfolded = sorted(glob.glob(str(path), recursive=True)) if is_pattern else []  # noqa: PTH207
+        paths += [Path(found) for found in unfolded] or [path]
+    return paths, [each for each in told if is_address(each)]
+
+
+def _fetched(settings: Settings, addresses: Sequence[str], *, primary: bool, allow_private: bool) -> list[str]:
+    """The ids of what is new. What cannot be fetched is told; raises CorpusError where nothing at all could be."""
+    from assistant.adding import add_fetched, primary_sources
+    from assistant.fetching import fetch
+    from index.errors import CorpusError
+
+    index = settings.for_index()
+    wanted: list[tuple[str, str | None, dict[str, object]]] = [(url, None, {}) for url in addresses]
+    wanted += [(each.url, each.place, each.told) for each in (primary_sources(index) if primary else ())]
+    added, failed = [], []
+    for url, place, told in wanted:
+        try:
+            found = fetch(url, max_bytes=index.max_file_bytes, allow_private=allow_private)
+            if place is not None:
+                found = found._replace(place=f"{place}{Path(found.place).suffix}")
+            name, is_new = add_fetched(found, index, told)
+        except CorpusError as error:
+            failed.append(str(error))
+            _tell(f"  not added      {error}", err=True)
+            continue
+        _tell(f"  {'fetched' if is_new else 'there already'}  {name}")
+        added += [name] if is_new else []
+    if failed and len(failed) == len(wanted):
+        raise CorpusError("nothing was fetched." if len(failed) > 1 else failed[0])
+    return added
+
+
+def _tell_plan(settings: Settings, *, rebuild: bool) -> None:
+    from assistant.assembly import planned
+
+    plan, seconds = planned(settings, rebuild=rebuild)
+    for words, names in (("would add", plan.new), ("would read again", plan.touched), ("would remove", plan.removed)):
+        for name in names:
+            _tell(f"  {words}  {name}")
+    cost = "" if seconds is None else f", ≈ {max(1, round(seconds))} s"
+    _tell(f"{len(plan.new)} new, {len(plan.touched)} changed, {len(plan.removed)} gone, {len(plan.unchanged)} unchanged{cost}")
+
+
+def _tell_same(settings: Settings, names: Sequence[str]) -> None:
+    """What says the same, or nearly, as another document. Nothing is dropped: a person decides."""
+    if not names:
+        return
+    from assistant.assembly import same_as
+
+    for same in same_as(settings, names):
+        how = "says word for word the same as" if same.share == 1 else f"shares {same.share:.0%} of its passages with"
+        _tell(f"! {same.document} {how} {same.other}; to keep one: assistant remove …", err=True)
+
+
+def _tell(words: str, *, err: bool = False) -> None:
+    from assistant.inert import inert
+
+    (sys.stderr if err else sys.stdout).write(inert(words) + "\n")
