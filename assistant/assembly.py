@@ -99,6 +99,10 @@ class Assistant:
         """For each question the `count` best passages; the embedding is batched."""
         return self._retriever.search_many(questions, count)
 
+    def find(self, question: Wordings, count: int, *, only: Filter | None = None) -> list[Passage]:
+        """The `count` best passages among those that a filter allows."""
+        return self._retriever.search(question, count, only=only)
+
     def converse(
         self,
         history: Sequence[Turn] = (),

@@ -207,6 +207,57 @@ def web(
 
 
 @app.command()
+def search(
+    context: typer.Context,
+    query: Annotated[list[str], typer.Argument(metavar="QUERY…", help="Words, and what narrows the search.")],
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=200, help="How many passages.")] = 10,
+    as_json: Json = False,
+    corpus: Corpus = None,
+    store: Store = None,
+) -> None:
+    """Print the passages that fit best, with where they stand and who speaks.
+
+    Besides words: "exact words" in quotation marks, -word for what must not stand there, and author:, voice:, kind:, source:
+    and date:.
+
+    Examples:
+
+    * `assistant search secret treaties`
+    * `assistant search 'alliance "formal commitment" voice:Vu'`
+    * `assistant search 'troops -Cambodia date:>=2021 kind:digest'`
+    """
+    from assistant.api import OpenAssistant
+    from assistant.api import as_json as told_as_json
+    from assistant.listing import print_passages
+    from assistant.opening import open_assistant, tell_drift
+
+    assistant = open_assistant(_settings(context, corpus, store))
+    tell_drift(assistant)
+    found = OpenAssistant(assistant).search(" ".join(query), count)
+    if as_json:
+        typer.echo(json.dumps({"passages": [told_as_json(each) for each in found]}, indent=2))
+    else:
+        print_passages([(each.passage, each.document, each.locator) for each in found])
+    leave(0)
+
+
+@app.command()
+def mcp(context: typer.Context, corpus: Corpus = None, store: Store = None) -> None:
+    """Serve ask, search, read_passage and list_sources to another program (Model Context Protocol, standard input and output).
+
+    docs/mcp.md tells how to name it there.
+    """
+    from assistant.api import OpenAssistant
+    from assistant.mcp_server import serve
+    from assistant.opening import open_assistant
+
+    assistant = open_assistant(_settings(context, corpus, store))
+    assistant.warm()
+    serve(OpenAssistant(assistant))
+    leave(0)
+
+
+@app.command()
 def models(
     context: typer.Context,
     as_json: Json = False,

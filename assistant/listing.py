@@ -14,7 +14,9 @@ from index.build import Progress as BuildProgress
 from index.ledger import DocumentRow
 
 if TYPE_CHECKING:
+    from assistant.retrieval.passages import Passage
     from assistant.servers import Server
+    from index.documents import Document
 
 
 def show_build(events: Iterable[Plan | BuildProgress | Report], *, quiet: bool) -> Report | None:
@@ -115,6 +117,22 @@ def print_sources(rows: list[DocumentRow]) -> None:
     console.print(table)
     chunks, tokens = sum(row.chunks for row in rows), sum(row.tokens for row in rows)
     console.print(Text(f"{len(rows)} documents, {chunks} chunks, {tokens:,} tokens"))
+
+
+def print_passages(found: Sequence[tuple[Passage, Document, str]]) -> None:
+    """Each with its place and who speaks; nothing for nothing."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    for number, (passage, document, locator) in enumerate(found, start=1):
+        title = f" · {document.title}" if document.title != document.cite_as else ""
+        place = f"[{number}] {document.cite_as}, {locator}{title} · {document.id}"
+        console.print(Text(inert(place), "bold"), soft_wrap=True)
+        console.print(Text(inert(f"{passage.chunk.voice}: {' '.join(passage.chunk.text.split())}")), soft_wrap=True)
+        console.print()
+    if not found:
+        console.print("No passage fits.")
 
 
 def sources_as_json(rows: list[DocumentRow]) -> list[dict[str, Any]]:

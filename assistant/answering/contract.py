@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from assistant.answering.answers import Answer
+from assistant.retrieval.passages import Passage
 
 
 def answer_as_json(answer: Answer) -> dict[str, Any]:
@@ -36,16 +37,7 @@ def answer_as_json(answer: Answer) -> dict[str, Any]:
             for citation in answer.citations
         ],
         "passages": [
-            {
-                "document": passage.chunk.document_id,
-                "locator": locator,
-                "start": passage.chunk.start,
-                "end": passage.chunk.end,
-                "score": round(passage.score, 6),
-                "ranks": dict(passage.ranks),
-                "text": passage.chunk.text,
-            }
-            for passage, locator in zip(answer.passages, answer.locators, strict=True)
+            passage_as_json(passage, locator) for passage, locator in zip(answer.passages, answer.locators, strict=True)
         ],
         "generator": answer.generator,
         "model": answer.model,
@@ -53,4 +45,16 @@ def answer_as_json(answer: Answer) -> dict[str, Any]:
         "tokens": None if answer.usage is None else {"read": answer.usage.read, "written": answer.usage.written},
         "cost": None if answer.cost is None else round(answer.cost, 6),
         "seconds": {stage: round(seconds, 4) for stage, seconds in answer.seconds.items()},
+    }
+
+
+def passage_as_json(passage: Passage, locator: str) -> dict[str, Any]:
+    return {
+        "document": passage.chunk.document_id,
+        "locator": locator,
+        "start": passage.chunk.start,
+        "end": passage.chunk.end,
+        "score": round(passage.score, 6),
+        "ranks": dict(passage.ranks),
+        "text": passage.chunk.text,
     }
