@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from assistant.answering.answers import Answer, Citation, Delta, Draft, Sentence
 from assistant.history import History
@@ -35,6 +35,7 @@ from index.filters import Filter
 from index.ledger import DocumentRow
 from index.loaders.markdown import load_markdown
 from tests.conftest import RIVERS, ROOT
+from tests.tui.driving import until
 
 Snapshot = Callable[..., bool]
 Before = Callable[[Pilot[None]], Awaitable[None]]
@@ -164,6 +165,8 @@ async def stream(pilot: Pilot[None]) -> None:
     await screen._mount("Who doubts it?")
     screen.post_message(AnswerEvent(1, Delta(SENTENCE, (CITATION,))))
     screen.post_message(AnswerEvent(1, Draft("And the second reason is that")))
+    # Drawn when a person can see it, not at once.
+    await until(pilot, lambda: any("reason is that" in str(each.content) for each in screen.query(Static)), "the draft")
     await settled(pilot)
 
 

@@ -15,8 +15,11 @@ from aiohttp import ClientSession, CookieJar, WSServerHandshakeError, web
 from assistant.web import HOST, WebChat
 from tests.conftest import ROOT
 
-# A program that begins as a chat does, and echoes.
-ECHO = f"{sys.executable} -c \"import sys,time; sys.stdout.write('__GANGLION__\\n'); sys.stdout.flush(); time.sleep(30)\""
+# A program that begins as a chat does, and ends when it is told to.
+ECHO = (
+    f"{sys.executable} -c \"import sys; sys.stdout.write('__GANGLION__\\n'); sys.stdout.flush(); "
+    "any(b'quit' in told for told in iter(lambda: sys.stdin.buffer.read1(65536), b''))\""
+)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
