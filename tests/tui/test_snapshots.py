@@ -163,6 +163,8 @@ async def talk_with_doubt(pilot: Pilot[None]) -> None:
 async def stream(pilot: Pilot[None]) -> None:
     screen = with_sources(pilot).ask_screen
     await screen._mount("Who doubts it?")
+    # The question is scrolled into sight before anything is told below it.
+    await settled(pilot)
     screen.post_message(AnswerEvent(1, Delta(SENTENCE, (CITATION,))))
     screen.post_message(AnswerEvent(1, Draft("And the second reason is that")))
     # Drawn when a person can see it, not at once.
