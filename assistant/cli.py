@@ -88,7 +88,8 @@ def ask(
     question: Annotated[
         str | None, typer.Argument(metavar="QUESTION", help="What you want to know; - reads it from standard input.")
     ] = None,
-    as_json: Json = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    form: Annotated[str, typer.Option("--format", metavar="NAME", help="plain, markdown or json.")] = "plain",
     interactive: Annotated[
         bool, typer.Option("--interactive", "-i", help="A conversation line by line, as a screen reader likes it.")
     ] = False,
@@ -122,8 +123,11 @@ def ask(
     * `assistant ask "What do Vu and Lan agree on?" --generator openai --model llama3.2`
     * `assistant ask -i` goes on asking, line by line
     """
-    if (question is None) != interactive or (interactive and as_json):
-        raise typer.BadParameter("give either a question or -i, and --json with a question alone.")
+    if form not in ("plain", "markdown", "json"):
+        raise typer.BadParameter(f"--format {form} is none of plain, markdown, json.")
+    form = "json" if as_json else form
+    if (question is None) != interactive or (interactive and form != "plain"):
+        raise typer.BadParameter("give either a question or -i, and a format with a question alone.")
     settings = _settings(context, corpus, store, generator=generator, chat_model=model)
     if settings.generator != "local":
         # One question needs no pool of threads for matrices; making it costs a sixth of the start.
@@ -172,8 +176,12 @@ def ask(
             sys.stderr.write(f"the server asks to wait {event.seconds:.0f} seconds\n")
         elif isinstance(event, Finished):
             answer = event.answer
-    if as_json:
+    if form == "json":
         typer.echo(json.dumps(answer_as_json(answer), indent=2))
+    elif form == "markdown":
+        from assistant.exporting import answer_as_markdown
+
+        typer.echo(answer_as_markdown(answer, assistant.store.document).rstrip())
     else:
         print_answer(answer)
     leave(0)
@@ -254,6 +262,53 @@ def mcp(context: typer.Context, corpus: Corpus = None, store: Store = None) -> N
     assistant = open_assistant(_settings(context, corpus, store))
     assistant.warm()
     serve(OpenAssistant(assistant))
+    leave(0)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="How it ends tells the format: .md .html .docx .json .bib .ris .csl.json"),
+    ] = None,
+    number: Annotated[
+        int | None, typer.Option("--conversation", "-c", metavar="N", help="Which; the last one unless told otherwise.")
+    ] = None,
+    corpus: Corpus = None,
+    store: Store = None,
+) -> None:
+    """Write a conversation of the chat, or the bibliography of its citations, to a file; without a file list what is kept.
+
+    Examples:
+
+    * `assistant export` lists the conversations
+    * `assistant export answer.docx` writes the last one
+    * `assistant export sources.ris -c 12` writes what conversation 12 cites, with the places
+    """
+    from datetime import datetime
+
+    from assistant.exporting import format_of, write_export
+    from assistant.history import History
+    from assistant.inert import inert
+    from assistant.opening import open_assistant
+    from index.errors import HistoryError
+
+    settings = _settings(context, corpus, store)
+    history = History(settings.history_file())
+    kept = history.conversations()
+    if file is None:
+        for each in kept:
+            day = datetime.fromtimestamp(each.begun).astimezone().date()
+            typer.echo(inert(f"{each.number:5}  {day}  {each.turns:3} questions  {each.title}"))
+        return
+    chosen = [each for each in kept if number is None or each.number == number]
+    if not chosen:
+        raise HistoryError(f"there is no conversation{f' {number}' if number else ''}; `assistant export` lists what is kept.")
+    # Pinned ones stand first: the last is the one touched last.
+    last = max(chosen, key=lambda each: each.touched)
+    write_export(file, format_of(file), last, history.turns(last.number), open_assistant(settings).store.document)
+    typer.echo(inert(f"{last.title} → {file}"))
     leave(0)
 
 

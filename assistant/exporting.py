@@ -1,7 +1,8 @@
-"""A conversation as a file: Markdown, HTML or JSON, and its sources as BibTeX or CSL-JSON, with pinpoint locators."""
+"""A conversation as a file (Markdown, HTML, Word, JSON), and its sources (BibTeX, RIS, CSL-JSON) with pinpoint locators."""
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -18,8 +19,12 @@ from index.documents import Document
 from index.errors import AssistantError, HistoryError
 from index.speakers import family_name, folded
 
-FORMATS = {"Markdown": ".md", "HTML": ".html", "JSON": ".json", "BibTeX": ".bib", "CSL-JSON": ".csl.json"}
+FORMATS = {
+    "Markdown": ".md", "HTML": ".html", "Word": ".docx", "JSON": ".json", "BibTeX": ".bib", "RIS": ".ris", "CSL-JSON": ".csl.json"
+}  # fmt: skip
 """Format -> how its files end."""
+BIBLIOGRAPHIES = frozenset({"BibTeX", "RIS", "CSL-JSON"})
+"""Those that hold the sources alone."""
 Read = Callable[[str], Document]
 """Document id -> document; raises AssistantError when it is gone."""
 _TEX = {
@@ -40,18 +45,35 @@ def write_export(path: Path, name: str, kept: Kept, turns: Sequence[KeptTurn], r
         if path.exists():
             raise HistoryError(f"{path} is there already; choose another name.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
+        with path.open("xb") as file:
             file.write(words)
     except OSError as error:
         raise HistoryError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
 
 
-def export(name: str, kept: Kept, turns: Sequence[KeptTurn], read: Read) -> str:
+def format_of(path: Path) -> str:
+    """By how the file's name ends. Raises HistoryError."""
+    ends = sorted(FORMATS.items(), key=lambda each: -len(each[1]))
+    found = next((name for name, end in ends if path.name.lower().endswith(end)), None)
+    if found is None:
+        raise HistoryError(f"{path} must end with one of {', '.join(FORMATS.values())}, which tells the format.")
+    return found
+
+
+def export(name: str, kept: Kept, turns: Sequence[KeptTurn], read: Read) -> bytes:
     """name: one of FORMATS."""
+    if name == "Word":
+        return _as_docx(kept, turns, read)
+    return _as_text(name, kept, turns, read).encode("utf-8", "replace")
+
+
+def _as_text(name: str, kept: Kept, turns: Sequence[KeptTurn], read: Read) -> str:
     if name == "JSON":
         return json.dumps(_as_json(kept, turns), indent=2, ensure_ascii=False) + "\n"
     if name == "BibTeX":
         return "\n".join(_bibtex(key, entry) for key, entry in _cited(turns, read).items())
+    if name == "RIS":
+        return "\n".join(_ris(entry) for entry in _cited(turns, read).values())
     if name == "CSL-JSON":
         return json.dumps([_csl(key, entry) for key, entry in _cited(turns, read).items()], indent=2, ensure_ascii=False) + "\n"
     return (_as_markdown if name == "Markdown" else _as_html)(kept, turns, read)
@@ -123,31 +145,86 @@ def _changed(citation: Citation, read: Read) -> str:
 
 def _as_markdown(kept: Kept, turns: Sequence[KeptTurn], read: Read) -> str:
     lines = [f"# {_plain(kept.title)}", "", f"Begun {_time(kept.begun)}.", ""]
+    return "\n".join([*lines, *(line for turn in turns for line in _markdown_of(turn, read))])
+
+
+def _markdown_of(turn: KeptTurn, read: Read) -> list[str]:
+    lines = [f"## {_plain(turn.question)}", ""]
+    for settings, answer in _answers(turn):
+        lines += [f"*Asked again: {_plain(settings)}*", ""] if settings else []
+        if answer.standalone_question != turn.question:
+            lines += [f"*understood as: {_plain(answer.standalone_question)}*", ""]
+        if answer.abstained:
+            lines += [f"**{_plain(answer.short)}** {_plain(answer.reason)}", ""]
+        elif answer.headline:
+            lines += [f"**{_plain(answer.headline)}**", ""]
+        for sentence in answer.sentences:
+            voice = answer.voice_of(sentence)
+            said = f"**{_plain(str(voice))}:** " if voice else ""
+            doubt = "**unverified:** " if sentence.support == "unverified" else ""
+            marks = "".join(f" [{marker}]" for marker in sentence.citations)
+            lines += [f"{doubt}{said}{_plain(sentence.text)}{marks}", ""]
+        for citation in answer.citations:
+            changed = _changed(citation, read)
+            lines.append(f"{citation.marker}. {_plain(_where(citation, read))}{f' (**{changed}**)' if changed else ''}:")
+            lines.append(f"   > {_plain(citation.quote)}")
+        lines += [""] if answer.citations else []
+        lines += [line for notice in answer.notices for line in (f"*{_plain(notice)}*", "")]
+    if not _answers(turn):
+        lines += [_plain(_instead(turn)), ""]
+    return lines
+
+
+def answer_as_markdown(answer: Answer, read: Read) -> str:
+    """One answer, as it stands in an exported conversation."""
+    turn = KeptTurn(0, 0.0, answer.question, answer, "", None, ())
+    return "\n".join(_markdown_of(turn, read))
+
+
+def _as_docx(kept: Kept, turns: Sequence[KeptTurn], read: Read) -> bytes:
+    # Not with this module: most exports need none of it.
+    import docx
+
+    document = docx.Document()
+    document.core_properties.title, document.core_properties.author = _word(kept.title)[:255], ""
+    document.add_heading(_word(kept.title), 0)
+    document.add_paragraph(f"Begun {_time(kept.begun)}.")
     for turn in turns:
-        lines += [f"## {_plain(turn.question)}", ""]
+        document.add_heading(_word(turn.question), 1)
         for settings, answer in _answers(turn):
-            lines += [f"*Asked again: {_plain(settings)}*", ""] if settings else []
+            if settings:
+                document.add_paragraph().add_run(f"Asked again: {_word(settings)}").italic = True
             if answer.standalone_question != turn.question:
-                lines += [f"*understood as: {_plain(answer.standalone_question)}*", ""]
-            if answer.abstained:
-                lines += [f"**{_plain(answer.short)}** {_plain(answer.reason)}", ""]
-            elif answer.headline:
-                lines += [f"**{_plain(answer.headline)}**", ""]
+                document.add_paragraph().add_run(f"understood as: {_word(answer.standalone_question)}").italic = True
+            if answer.abstained or answer.headline:
+                line = document.add_paragraph()
+                line.add_run(_word(answer.short if answer.abstained else answer.headline)).bold = True
+                line.add_run(f" {_word(answer.reason)}" if answer.abstained else "")
             for sentence in answer.sentences:
-                voice = answer.voice_of(sentence)
-                said = f"**{_plain(str(voice))}:** " if voice else ""
-                doubt = "**unverified:** " if sentence.support == "unverified" else ""
-                marks = "".join(f" [{marker}]" for marker in sentence.citations)
-                lines += [f"{doubt}{said}{_plain(sentence.text)}{marks}", ""]
+                line = document.add_paragraph()
+                if sentence.support == "unverified":
+                    line.add_run("unverified: ").bold = True
+                if voice := answer.voice_of(sentence):
+                    line.add_run(f"{_word(str(voice))}: ").bold = True
+                line.add_run(_word(sentence.text))
+                line.add_run("".join(f" [{marker}]" for marker in sentence.citations))
             for citation in answer.citations:
-                changed = _changed(citation, read)
-                lines.append(f"{citation.marker}. {_plain(_where(citation, read))}{f' (**{changed}**)' if changed else ''}:")
-                lines.append(f"   > {_plain(citation.quote)}")
-            lines += [""] if answer.citations else []
-            lines += [line for notice in answer.notices for line in (f"*{_plain(notice)}*", "")]
+                line = document.add_paragraph(f"[{citation.marker}] {_word(_where(citation, read))}: ", style="Intense Quote")
+                line.add_run(f"“{_word(citation.quote)}”").italic = True
+                if changed := _changed(citation, read):
+                    line.add_run(f" ({changed})").bold = True
+            for notice in answer.notices:
+                document.add_paragraph(_word(notice))
         if not _answers(turn):
-            lines += [_plain(_instead(turn)), ""]
-    return "\n".join(lines)
+            document.add_paragraph(_word(_instead(turn)))
+    out = io.BytesIO()
+    document.save(out)
+    return out.getvalue()
+
+
+def _word(words: str) -> str:
+    """One line that XML can hold."""
+    return "".join(each for each in one_line(words) if each.isprintable())
 
 
 def _as_html(kept: Kept, turns: Sequence[KeptTurn], read: Read) -> str:
@@ -240,6 +317,22 @@ def _bibtex(key: str, entry: _Entry) -> str:
     }
     told = [f"  {name} = {{{value if name == 'author' else _tex(value)}}}" for name, value in fields.items() if value]
     return f"@misc{{{key},\n" + ",\n".join(told) + "\n}\n"
+
+
+def _ris(entry: _Entry) -> str:
+    citation, document = entry.citation, entry.document
+    published = (citation.published or "").split("-")
+    fields = [
+        ("TY", "ELEC" if document and document.url else "GEN"),
+        ("TI", citation.title),
+        *(("AU", author) for author in citation.authors),
+        ("PY", published[0]),
+        ("DA", "/".join([*published, "", "", ""][:4]) if published[0] else ""),
+        ("PB", (document.publisher or "") if document else ""),
+        ("UR", (document.url or "") if document else ""),
+        ("N1", f"cited at {', '.join(entry.locators)}; {citation.document}"),
+    ]
+    return "".join(f"{name}  - {one_line(value)}\r\n" for name, value in fields if value) + "ER  - \r\n"
 
 
 def _tex(words: str) -> str:

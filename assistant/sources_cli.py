@@ -137,12 +137,15 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
 
         settings = settings_of(context, corpus, store)
         bring_up_to_date(settings, quiet=False)
+        # What is told goes into a log at once.
+        sys.stdout.flush()
         index = settings.for_index()
         roots = [root for root in {index.corpus, index.added} if root.exists()]
         _tell(f"watching {', '.join(str(root) for root in roots)}; Ctrl+C ends it", err=True)
         # What is being saved settles first: between the removal and the arrival of a new version the old one is not lost.
         for _ in changes(*roots, watch_filter=DefaultFilter(), debounce=4 * _SETTLED, step=_SETTLED, raise_interrupt=False):
             bring_up_to_date(settings, quiet=False)
+            sys.stdout.flush()
 
     @app.command()
     def sources(context: typer.Context, as_json: Json = False, corpus: Corpus = None, store: Store = None) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -151,6 +152,8 @@ def test_files_that_change_are_taken_in_while_the_folder_is_watched(where: list[
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)},
     )  # fmt: skip
     assert told.stderr is not None and told.stdout is not None
+    limit = threading.Timer(120, told.kill)
+    limit.start()
     try:
         assert any("watching" in line for line in told.stderr)
         # As editors save: the old file goes, another comes under its name.
@@ -163,6 +166,7 @@ def test_files_that_change_are_taken_in_while_the_folder_is_watched(where: list[
     finally:
         told.send_signal(signal.SIGINT)
         assert told.wait(30) in (0, 130)
+        limit.cancel()
         told.stdout.close()
         told.stderr.close()
 
@@ -425,3 +429,26 @@ def test_a_run_is_judged_by_a_language_model(command: Command, debate_store: Pat
     assert "judged right" in judged.stdout and "The judge and key-fact recall say the same of" in judged.stdout, judged.stderr
     header = json.loads((tmp_path / "run-judged.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert header["judge"]["model"] == "small-model" and "Write one word" in header["judge"]["prompt"]
+
+
+# -- what leaves the program -----------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_printed_as_markdown(command: Command, where: list[str]) -> None:
+    done = command("ask", "Why does Keller doubt that the river treaty is fair?", "--format", "markdown", *where)
+    assert done.stdout.startswith("## Why does Keller doubt that the river treaty is fair?\n")
+    assert "**Jonas Keller, as reported by Ada Moreno:** Keller doubts" in done.stdout and "\n   > Keller doubts" in done.stdout
+    assert command("ask", "x", "--format", "pdf", *where).returncode == 2
+
+
+def test_a_conversation_is_listed_and_written(command: Command, where: list[str], tmp_path: Path) -> None:
+    assert command("ask", "-i", *where, stdin="When was the river treaty signed?\nAnd where?\n").returncode == 0
+    listed = command("export", *where).stdout
+    assert "2 questions  When was the river treaty signed?" in listed
+    done = command("export", tmp_path / "rivers.md", *where)
+    assert done.returncode == 0 and "Basel" in (tmp_path / "rivers.md").read_text()
+    assert "TI  - The River Treaty" in (command("export", tmp_path / "r.ris", *where), (tmp_path / "r.ris").read_text())[1]
+    again = command("export", tmp_path / "rivers.md", *where)
+    assert again.returncode == 1 and "is there already" in again.stderr
+    assert "no conversation 99" in command("export", tmp_path / "x.md", "-c", "99", *where).stderr
+    assert "must end with" in command("export", tmp_path / "x.pdf", *where).stderr

@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, RadioSet, Static
 
-from assistant.exporting import FORMATS, write_export
+from assistant.exporting import BIBLIOGRAPHIES, FORMATS, write_export
 from assistant.history import History
 from assistant.inert import one_line
 from assistant.tui.signs import Choice
@@ -41,7 +41,7 @@ class ExportScreen(ModalScreen[Path | None]):
             yield Static(Content("Export this conversation").stylize("bold"), markup=False)
             with RadioSet(compact=True):
                 for number, name in enumerate(FORMATS):
-                    words = f"{name}{', the sources' if name in ('BibTeX', 'CSL-JSON') else ''}"
+                    words = f"{name}{', the sources' if name in BIBLIOGRAPHIES else ''}"
                     yield Choice(words, value=number == 0, compact=True)
             yield Static("File", markup=False)
             yield Input(str(Path.cwd() / f"{stem}.md"), id="path")

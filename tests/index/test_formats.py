@@ -119,6 +119,7 @@ def test_headings_are_told_by_size_and_the_numbers_of_pages_are_those_printed(tm
         (pdf([]), "no pages"),
         (pdf([[]]), "no text"),
     ],
+    ids=lambda told: told if isinstance(told, str) else "data",
 )
 def test_a_pdf_that_cannot_be_read_is_told(data: bytes, what: str, tmp_path: Path) -> None:
     assert what in refusal(tmp_path, "r.pdf", data)
@@ -290,6 +291,7 @@ def test_json_lines_in_a_folder_are_a_table(tmp_path: Path) -> None:
         ("r.html", "<script>1</script>", "no words"),
         ("r.eml", "Subject: x\n\n", "no words"),
     ],
+    ids=lambda told: told if isinstance(told, str) and told.isprintable() else "data",
 )
 def test_a_file_that_is_not_what_its_name_says_is_told(name: str, data: bytes | str, what: str, tmp_path: Path) -> None:
     assert what in refusal(tmp_path, name, data)
