@@ -134,18 +134,31 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
         from watchfiles import watch as changes
 
         from assistant.opening import bring_up_to_date
+        from index.errors import CorpusError
 
         settings = settings_of(context, corpus, store)
-        bring_up_to_date(settings, quiet=False)
-        # What is told goes into a log at once.
-        sys.stdout.flush()
         index = settings.for_index()
+        # Inside the corpus it is watched with it, once it is there.
         roots = [root for root in {index.corpus, index.added} if root.exists()]
-        _tell(f"watching {', '.join(str(root) for root in roots)}; Ctrl+C ends it", err=True)
+        if not roots:
+            raise CorpusError(f"the corpus {index.corpus} does not exist; choose one with --corpus.")
         # What is being saved settles first: between the removal and the arrival of a new version the old one is not lost.
-        for _ in changes(*roots, watch_filter=DefaultFilter(), debounce=4 * _SETTLED, step=_SETTLED, raise_interrupt=False):
+        settled = changes(
+            *roots, watch_filter=DefaultFilter(), debounce=4 * _SETTLED, step=_SETTLED, rust_timeout=500,
+            yield_on_timeout=True, raise_interrupt=False,
+        )  # fmt: skip
+        is_watching = False
+        for found in settled:
+            if is_watching and not found:
+                continue
+            # The first time when the folders are watched already, so that nothing falls in between.
             bring_up_to_date(settings, quiet=False)
+            # What is told goes into a log at once.
             sys.stdout.flush()
+            if not is_watching:
+                _tell(f"watching {index.corpus}; Ctrl+C ends it", err=True)
+                sys.stderr.flush()
+            is_watching = True
 
     @app.command()
     def sources(context: typer.Context, as_json: Json = False, corpus: Corpus = None, store: Store = None) -> None:

@@ -11,6 +11,7 @@ from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, ListView, OptionList, Select, Static
 
+from assistant.exporting import FORMATS
 from assistant.history import History
 from assistant.tui.again_screen import AgainScreen
 from assistant.tui.app import ChatApp
@@ -400,7 +401,7 @@ async def test_a_conversation_is_exported(app: ChatApp, tmp_path: Path) -> None:
         await ask(pilot, DOUBTS)
         await pilot.press("ctrl+e")
         await until(pilot, lambda: isinstance(app.screen, ExportScreen), "the export")
-        list(app.screen.query(Choice))[2].value = True
+        list(app.screen.query(Choice))[list(FORMATS).index("JSON")].value = True
         line = app.screen.query_one("#path", Input)
         await until(pilot, lambda: line.value.endswith(".json"), "the ending of the format")
         line.value = str(tmp_path / "out.json")
