@@ -229,6 +229,7 @@ class ChatApp(App[None]):
     def _build(self) -> None:
         from assistant.assembly import build_index
         from index.build import Progress, Report
+        from index.runtime import give_way
 
         self._stop_building.clear()
         told = 0.0
@@ -242,6 +243,7 @@ class ChatApp(App[None]):
             if isinstance(event, Progress) and (time.monotonic() - told > _PROGRESS_SECONDS or event.done == event.total):
                 # As often as a person can see, and no more: the keyboard comes first.
                 told = time.monotonic()
+                give_way()
                 self._tell(
                     "preparing the model for this machine, once"
                     if event.stage == "preparing"

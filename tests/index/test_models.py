@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -235,3 +237,21 @@ def test_a_refused_export_is_told_and_tried_again_by_another_runtime(tmp_path: P
 def test_fast_computing_elsewhere_than_on_the_processor_is_refused() -> None:
     with pytest.raises(ModelError, match="precision = fast computes on the processor"):
         LocalEmbedder(precision="fast", device="cuda")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives a thread a priority of its own")
+def test_threads_that_compute_give_way_and_those_of_python_do_not() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os, threading; from index.embedders import LocalEmbedder; from index.runtime import give_way\n"
+            "LocalEmbedder().embed(['a river']); give_way()\n"
+            "own = {each.native_id for each in threading.enumerate()}\n"
+            "nice = {tid: os.getpriority(os.PRIO_PROCESS, tid) for tid in map(int, os.listdir('/proc/self/task'))}\n"
+            "others = {value for tid, value in nice.items() if tid not in own}\n"
+            "print(max(nice[tid] for tid in own) < 10, bool(others), min(others, default=0) >= 10)",
+        ],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["True", "True", "True"]
