@@ -255,6 +255,8 @@ def mcp(context: typer.Context, corpus: Corpus = None, store: Store = None) -> N
 
     docs/mcp.md tells how to name it there.
     """
+    # The library would tell of each request where a tracer of the machine is set up.
+    os.environ["OTEL_SDK_DISABLED"] = "true"
     from assistant.api import OpenAssistant
     from assistant.mcp_server import serve
     from assistant.opening import open_assistant

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from index.documents import Locator, Voice
-from index.loaders.text import paragraph_locators
+from index.documents import Document, Locator, Voice, citation_name
+from index.loaders.text import paragraph_locators, title_from_path
 from index.voices import parse_voice
 
 VOICE_MARK = " · "
@@ -46,6 +46,35 @@ def written(pieces: Iterable[Piece]) -> tuple[str, list[Block]]:
         text.append(words)
         at += len(words) + 2
     return "\n\n".join(text), blocks
+
+
+def document_of(
+    document_id: str,
+    digest: str,
+    text: str,
+    blocks: Sequence[Block],
+    *,
+    title: str = "",
+    authors: Sequence[str] = (),
+    published: str | None = None,
+    publisher: str | None = None,
+    url: str | None = None,
+) -> Document:
+    """title: where the file tells none, its first heading, else its name."""
+    first = next((block.heading for block in blocks if block.level == 1), "")
+    title = title or first or title_from_path(document_id)
+    return Document(
+        id=document_id,
+        title=title,
+        text=text,
+        digest=digest,
+        locators=locators(text, blocks),
+        authors=tuple(authors),
+        published=published,
+        publisher=publisher,
+        url=url,
+        cite_as=citation_name(tuple(authors), published, title),
+    )
 
 
 @dataclass(slots=True)

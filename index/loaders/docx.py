@@ -16,10 +16,9 @@ from docx.table import Table
 from docx.text.paragraph import Paragraph
 from lxml import etree
 
-from index.documents import Document, citation_name
+from index.documents import Document
 from index.errors import CorpusError
-from index.loaders.blocks import Piece, locators, written
-from index.loaders.text import title_from_path
+from index.loaders.blocks import Piece, document_of, written
 from index.loaders.zipped import opened, xml
 
 _HEADING = re.compile(r"heading\s*(\d)|title\Z", re.IGNORECASE)
@@ -44,19 +43,9 @@ def load_docx(document_id: str, data: bytes, digest: str) -> tuple[Document, str
         raise CorpusError(f"{document_id}: is damaged or no Word document ({type(error).__name__}); save it again.") from error
     if not text:
         raise CorpusError(f"{document_id}: holds no words.")
-    first = next((block.heading for block in blocks if block.level == 1), "")
-    title = title or first or title_from_path(document_id)
     # What the library and other programs write where nobody gave a name.
-    authors = tuple(name for each in re.split(r"\s*;\s*", author) if (name := each) and name.lower() != "python-docx")
-    return Document(
-        id=document_id,
-        title=title,
-        text=text,
-        digest=digest,
-        locators=locators(text, blocks),
-        authors=authors,
-        cite_as=citation_name(authors, None, title),
-    ), None
+    authors = [name for name in re.split(r"\s*;\s*", author) if name and name.lower() != "python-docx"]
+    return document_of(document_id, digest, text, blocks, title=title, authors=authors), None
 
 
 def _pieces(word: WordDocument, document_id: str) -> Iterator[Piece]:

@@ -10,11 +10,10 @@ from zipfile import ZipFile
 
 from lxml import etree
 
-from index.documents import Document, citation_name
+from index.documents import Document
 from index.errors import CorpusError
-from index.loaders.blocks import Piece, locators, written
+from index.loaders.blocks import Piece, document_of, written
 from index.loaders.html import parsed, pieces_of
-from index.loaders.text import title_from_path
 from index.loaders.zipped import opened, part, text_of, xml
 
 _DC = "{http://purl.org/dc/elements/1.1/}"
@@ -53,22 +52,19 @@ def load_epub(document_id: str, data: bytes, digest: str) -> tuple[Document, str
     text, blocks = written(pieces)
     if not text:
         raise CorpusError(f"{document_id}: holds no chapter with words.")
-    title = _first(package, "title") or title_from_path(document_id)
-    authors = tuple(name for each in package.iter(f"{_DC}creator") if (name := text_of(each)))
     date = re.match(r"\d{4}(?:-\d\d){0,2}", _first(package, "date"))
-    published = date[0] if date else None
     warning = f"{document_id}: {missing} of its chapters are missing or damaged." if missing else None
-    return Document(
-        id=document_id,
-        title=title,
-        text=text,
-        digest=digest,
-        locators=locators(text, blocks),
-        authors=authors,
-        published=published,
+    document = document_of(
+        document_id,
+        digest,
+        text,
+        blocks,
+        title=_first(package, "title"),
+        authors=[name for each in package.iter(f"{_DC}creator") if (name := text_of(each))],
+        published=date[0] if date else None,
         publisher=_first(package, "publisher") or None,
-        cite_as=citation_name(authors, published, title),
-    ), warning
+    )
+    return document, warning
 
 
 def _contents(

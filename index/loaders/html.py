@@ -13,10 +13,9 @@ import trafilatura
 from lxml import etree
 from lxml import html as lxml_html
 
-from index.documents import Document, citation_name
+from index.documents import Document
 from index.errors import CorpusError
-from index.loaders.blocks import Piece, locators, written
-from index.loaders.text import title_from_path
+from index.loaders.blocks import Piece, document_of, written
 
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
 logging.getLogger("htmldate").setLevel(logging.CRITICAL)
@@ -50,22 +49,20 @@ def load_html(document_id: str, data: bytes, digest: str) -> tuple[Document, str
         warning = f"{document_id}: no article was found in the page; all of its words were taken."
     text, blocks = written(pieces)
     if not text:
-        raise CorpusError(f"{document_id}: the page holds no words; it may need a browser to show them. Print it to PDF there.")
-    title = _told(found, "title") or title_from_path(document_id)
-    authors = tuple(name.strip() for name in _told(found, "author").split(";") if name.strip())
+        raise CorpusError(
+            f"{document_id}: no words were found in the page; it may need a browser to show them. Print it to PDF there."
+        )
     published = _told(found, "date")
-    published_on = published if _ISO_DATE.match(published) else None
-    document = Document(
-        id=document_id,
-        title=title,
-        text=text,
-        digest=digest,
-        locators=locators(text, blocks),
-        authors=authors,
-        published=published_on,
+    document = document_of(
+        document_id,
+        digest,
+        text,
+        blocks,
+        title=_told(found, "title"),
+        authors=[name.strip() for name in _told(found, "author").split(";") if name.strip()],
+        published=published if _ISO_DATE.match(published) else None,
         publisher=_told(found, "sitename") or None,
         url=_told(found, "url") or None,
-        cite_as=citation_name(authors, published_on, title),
     )
     return document, warning
 
@@ -86,7 +83,9 @@ def parsed(data: bytes, document_id: str) -> lxml_html.HtmlElement:
             best = from_bytes(data[:200_000]).best()
             encoding = best.encoding if best else None
     try:
-        tree = lxml_html.document_fromstring(data, parser=lxml_html.HTMLParser(encoding=encoding, no_network=True))
+        tree = lxml_html.document_fromstring(
+            data, parser=lxml_html.HTMLParser(encoding=encoding, no_network=True, huge_tree=True)
+        )
     except (etree.LxmlError, ValueError, LookupError) as error:
         raise CorpusError(f"{document_id}: holds no page that can be read ({error}).") from error
     assert isinstance(tree, lxml_html.HtmlElement)

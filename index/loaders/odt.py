@@ -9,10 +9,9 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from index.documents import Document, citation_name
+from index.documents import Document
 from index.errors import CorpusError
-from index.loaders.blocks import Piece, locators, written
-from index.loaders.text import title_from_path
+from index.loaders.blocks import Piece, document_of, written
 from index.loaders.zipped import opened, part, text_of, xml
 
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
@@ -37,19 +36,9 @@ def load_odt(document_id: str, data: bytes, digest: str) -> tuple[Document, str 
         meta: etree._Element | None = xml(part(archive, "meta.xml", document_id), document_id, "meta.xml")
     except CorpusError:
         meta = None
-    first = next((block.heading for block in blocks if block.level == 1), "")
-    title = _first(meta, "title") or first or title_from_path(document_id)
     author = _first(meta, "initial-creator") or _first(meta, "creator")
-    authors = (author,) if author else ()
-    return Document(
-        id=document_id,
-        title=title,
-        text=text,
-        digest=digest,
-        locators=locators(text, blocks),
-        authors=authors,
-        cite_as=citation_name(authors, None, title),
-    ), None
+    title = _first(meta, "title")
+    return document_of(document_id, digest, text, blocks, title=title, authors=[author] if author else []), None
 
 
 def _pieces(content: etree._Element) -> Iterator[Piece]:

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from docutils import nodes
 from docutils.core import publish_doctree
 
-from index.documents import Document, citation_name
+from index.documents import Document
 from index.errors import CorpusError
-from index.loaders.blocks import Piece, locators, written
-from index.loaders.text import title_from_path
+from index.loaders.blocks import Piece, document_of, written
 
 _SETTINGS = {
     "file_insertion_enabled": False,
@@ -37,19 +36,8 @@ def load_rst(document_id: str, text: str, digest: str) -> Document:
         # The parser raises whatever a malformed file leads it into.
         raise CorpusError(f"{document_id}: is no sound reStructuredText ({type(error).__name__}); rename it to .txt.") from error
     fields = dict(_fields(tree))
-    title = next((block.heading for block in blocks if block.level == 1), "") or title_from_path(document_id)
-    authors = tuple(each.strip() for each in (fields.get("author") or fields.get("authors") or "").split(";") if each.strip())
-    published = fields.get("date") or None
-    return Document(
-        id=document_id,
-        title=title,
-        text=body,
-        digest=digest,
-        locators=locators(body, blocks),
-        authors=authors,
-        published=published,
-        cite_as=citation_name(authors, published, title),
-    )
+    authors = [each.strip() for each in (fields.get("author") or fields.get("authors") or "").split(";") if each.strip()]
+    return document_of(document_id, digest, body, blocks, authors=authors, published=fields.get("date") or None)
 
 
 def _pieces(tree: nodes.document) -> Iterator[Piece]:
