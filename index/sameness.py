@@ -14,7 +14,7 @@ from index.store import LocalStore
 _NEAR = 0.7
 _LOOKED_AT = 3
 # Passages of a document that are looked for, and how many of the nearest count.
-_LOOKED_FOR = 100
+_LOOKED_FOR = 40
 _NEAREST = 6
 # Words in a row (shingles; Broder, 1997), and how many of them a copy shares.
 _IN_A_ROW = 5
