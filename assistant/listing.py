@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from assistant.inert import inert
+from assistant.inert import inert, one_line
 from index.build import Plan, Report
 from index.build import Progress as BuildProgress
 from index.ledger import DocumentRow
@@ -51,7 +51,7 @@ def show_build(events: Iterable[Plan | BuildProgress | Report], *, quiet: bool) 
     if report is None:
         return None
     for sentence in (*report.failed, *report.warnings):
-        console.print(Text(inert(f"! {sentence}")), soft_wrap=True)
+        console.print(Text(f"! {one_line(sentence)}"), soft_wrap=True)
     if not quiet:
         _print_report(report)
     return report
@@ -85,7 +85,7 @@ def _print_report(report: Report) -> None:
     out = Console()
     for name, documents in (("added", report.added), ("changed", report.changed), ("removed", report.removed)):
         for document in documents[:50]:
-            out.print(Text(inert(f"  {name:8} {document}")), soft_wrap=True)
+            out.print(Text(f"  {name:8} {one_line(document)}"), soft_wrap=True)
         if len(documents) > 50:
             out.print(Text(f"  {name:8} … and {len(documents) - 50} more"))
     out.print(
@@ -111,7 +111,7 @@ def print_sources(rows: list[DocumentRow]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         who = " · ".join(part for part in (", ".join(row.authors), row.published or "") if part)
-        first = Text.assemble(inert(row.title), (f"  {inert(who)}" if who else "", "dim"), "\n  ", (inert(row.id), "dim"))
+        first = Text.assemble(one_line(row.title), (f"  {inert(who)}" if who else "", "dim"), "\n  ", (one_line(row.id), "dim"))
         table.add_row(first, Text(inert(row.kind)), str(row.chunks), f"{row.tokens:,}")
     console = Console()
     console.print(table)
@@ -128,7 +128,7 @@ def print_passages(found: Sequence[tuple[Passage, Document, str]]) -> None:
     for number, (passage, document, locator) in enumerate(found, start=1):
         title = f" · {document.title}" if document.title != document.cite_as else ""
         place = f"[{number}] {document.cite_as}, {locator}{title} · {document.id}"
-        console.print(Text(inert(place), "bold"), soft_wrap=True)
+        console.print(Text(one_line(place), "bold"), soft_wrap=True)
         console.print(Text(inert(f"{passage.chunk.voice}: {' '.join(passage.chunk.text.split())}")), soft_wrap=True)
         console.print()
     if not found:

@@ -247,4 +247,5 @@ def _tell_same(settings: Settings, names: Sequence[str]) -> None:
 def _tell(words: str, *, err: bool = False) -> None:
     from assistant.inert import inert
 
-    (sys.stderr if err else sys.stdout).write(inert(words) + "\n")
+    # A file may have a line break in its name.
+    (sys.stderr if err else sys.stdout).write(inert(words).replace("\n", " ") + "\n")

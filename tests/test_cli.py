@@ -110,6 +110,12 @@ def test_a_dry_run_tells_what_would_be_done_and_does_nothing(command: Command, w
     assert "1 added, 0 changed, 1 removed" in command("index", *where).stdout
 
 
+def test_a_line_break_or_code_in_a_file_s_name_breaks_no_line(command: Command, where: list[str], corpus: Path) -> None:
+    (corpus / "new\nline\x1b[31m.txt").write_text("Glaciers feed the river in August.")
+    for told in (command("index", *where), command("sources", *where), command("search", "glaciers", "-n", "1", *where)):
+        assert told.returncode == 0 and "\x1b" not in told.stdout and "new line" in told.stdout
+
+
 def test_an_added_source_is_removed_and_its_file_is_kept(
     command: Command, where: list[str], tmp_path: Path, corpus: Path
 ) -> None:
