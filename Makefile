@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: chat test check soak format eval reader screenshot clean
+.PHONY: chat test check soak fuzz format eval reader screenshot clean
 
 # The index is built once; later changes of the corpus are told in the chat (F5) and taken in by `assistant index`.
 # (Not a target of its own: make deletes the target of a recipe that was stopped.)
@@ -20,6 +20,11 @@ check: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Damaged files of every format, ten minutes each.
+MINUTES ?= 10
+fuzz: $(VENV)/installed-for-tests
+	$(BIN)/python -m tests.index.fuzz_loaders --minutes $(MINUTES)
 
 format: $(VENV)/installed-for-tests
 	$(BIN)/ruff format .

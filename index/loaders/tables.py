@@ -20,16 +20,29 @@ _LONG = 40
 
 def load_csv(document_id: str, text: str, digest: str) -> Document:
     """Raises CorpusError where there is no column of text."""
-    try:
-        dialect: type[csv.Dialect] | csv.Dialect = csv.Sniffer().sniff(text[:20_000], delimiters=",;\t|")
-    except csv.Error:
-        dialect = csv.excel_tab if document_id.lower().endswith(".tsv") else csv.excel
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     try:
-        rows = list(csv.DictReader(io.StringIO(text), dialect=dialect, restkey="", restval=""))
+        rows = list(csv.reader(io.StringIO(text), delimiter=_delimiter(document_id, text)))
     except csv.Error as error:
         raise CorpusError(f"{document_id}: is no sound table ({error}); save it as CSV again.") from error
-    return _document(document_id, [{str(key): _cell(value) for key, value in row.items()} for row in rows], digest, first=2)
+    columns = rows[0] if rows else []
+    # A program for tables counts its empty rows as well.
+    cells = [{key: _cell(value) for key, value in zip(columns, row, strict=False)} for row in rows[1:]]
+    return _document(document_id, cells, digest, first=2)
+
+
+def _delimiter(document_id: str, text: str) -> str:
+    """The one that makes the most columns of the first row; of equal ones what the file's name says."""
+    first = text[: text.find("\n") + 1] or text
+
+    def columns(delimiter: str) -> int:
+        try:
+            return len(next(csv.reader([first], delimiter=delimiter), []))
+        except csv.Error:
+            return 0
+
+    usual = "\t" if document_id.lower().endswith(".tsv") else ","
+    return max((usual, *(each for each in ",;\t|" if each != usual)), key=columns)
 
 
 def load_json_lines(document_id: str, text: str, digest: str) -> Document:

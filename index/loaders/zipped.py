@@ -49,7 +49,7 @@ def xml(data: bytes, document_id: str, name: str) -> etree._Element:
             data, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=False)
         )
     except (etree.LxmlError, ValueError) as error:
-        raise CorpusError(f"{document_id}: its part {name!r} is no sound XML ({error}).") from error
+        raise CorpusError(f"{document_id}: its part {name!r} is no sound XML ({' '.join(str(error).split())}).") from error
 
 
 def text_of(element: etree._Element | None) -> str:
