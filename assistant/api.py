@@ -10,13 +10,14 @@ with open_assistant(corpus="papers") as assistant:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Event as Flag
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
-from assistant.answering.answers import Answer, Finished
-from assistant.answering.contract import answer_as_json, passage_as_json
+from assistant.answering.answers import Answer, Event, Finished
+from assistant.answering.contract import AnswerJSON, FoundJSON, OriginJSON, PlaceJSON, answer_as_json, passage_as_json
 from assistant.assembly import Assistant
 from assistant.retrieval.followups import Turn
 from assistant.retrieval.passages import Passage
@@ -75,16 +76,30 @@ class OpenAssistant:
     def close(self) -> None:
         self._assistant.close()
 
-    def ask(self, question: str, *, history: Sequence[tuple[str, str]] = (), only: Filter | None = None) -> Answer:
+    def ask(
+        self,
+        question: str,
+        *,
+        history: Sequence[tuple[str, str]] = (),
+        only: Filter | None = None,
+    ) -> Answer:
         """history: (question, answer as plain text) of the turns before. only: which passages may answer.
 
         Raises AssistantError.
         """
         turns = [turn for asked, told in history for turn in (Turn("user", asked), Turn("assistant", told))]
+        return finished(self.events(question, turns, only=only))
+
+    def events(
+        self, question: str, history: Sequence[Turn] = (), *, only: Filter | None = None, stopped: Flag | None = None
+    ) -> Iterator[Event]:
+        """An answer while it is made; Finished is the last. stopped: set it, from any thread, to end what is being written.
+
+        Raises AssistantError.
+        """
         if only:
             self._assistant.check_filter(only)
-        events = self._assistant.converse(turns, only=only or None).ask(question)
-        return next(event.answer for event in events if isinstance(event, Finished))
+        return self._assistant.converse(history, only=only or None).ask(question, stopped)
 
     def search(self, query: str, count: int = 10) -> list[Found]:
         """The `count` best passages for words, "exact words", -without, author:, voice:, kind:, source:, date:>=2020.
@@ -123,6 +138,11 @@ class OpenAssistant:
         return self._assistant.store.documents()
 
 
+def finished(events: Iterator[Event]) -> Answer:
+    """The answer that the events end in."""
+    return next(event.answer for event in events if isinstance(event, Finished))
+
+
 def open_assistant(corpus: str | Path | None = None, store: str | Path | None = None, **settings: Any) -> OpenAssistant:
     """corpus: a folder or .jsonl file, the alliance debate unless told otherwise. store: the folder of its index. settings: by
     their names in assistant.toml, over what stands there. The index is built first where there is none.
@@ -135,20 +155,26 @@ def open_assistant(corpus: str | Path | None = None, store: str | Path | None = 
     return OpenAssistant(opened(load_settings(told)))
 
 
-def as_json(told: Answer | Found | Place) -> dict[str, Any]:
+@overload
+def as_json(told: Answer) -> AnswerJSON: ...
+@overload
+def as_json(told: Found) -> FoundJSON: ...
+@overload
+def as_json(told: Place) -> PlaceJSON: ...
+def as_json(told: Answer | Found | Place) -> AnswerJSON | FoundJSON | PlaceJSON:
     """As the command line prints it; docs/json.md describes it."""
     if isinstance(told, Answer):
         return answer_as_json(told)
     document = told.document
-    source = {
+    origin: OriginJSON = {
         "title": document.title,
         "authors": list(document.authors),
         "published": document.published,
         "url": document.url,
     }
     if isinstance(told, Found):
-        return {**passage_as_json(told.passage, told.locator), **source}
-    return {"document": document.id, "locator": told.locator, "start": told.start, "end": told.end, **source, "text": told.text}
+        return {**passage_as_json(told.passage, told.locator), **origin}
+    return {"document": document.id, "locator": told.locator, "start": told.start, "end": told.end, **origin, "text": told.text}
 
 
 def _by(row: DocumentRow, names: Sequence[str]) -> bool:

@@ -268,6 +268,49 @@ def mcp(context: typer.Context, corpus: Corpus = None, store: Store = None) -> N
 
 
 @app.command()
+def serve(
+    context: typer.Context,
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="On loopback; 0 takes a free one.")] = 8390,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", metavar="FILE", help="Take the secret from this file, which is made where there is none."),
+    ] = None,
+    description: Annotated[bool, typer.Option("--description", help="Print the OpenAPI description and stop.")] = False,
+    generator: WrittenBy = None,
+    model: ChatModelName = None,
+    corpus: Corpus = None,
+    store: Store = None,
+) -> None:
+    """Serve ask, search, read_passage and list_sources over HTTP to programs of this machine, which need a secret.
+
+    docs/http.md tells how to use it.
+
+    Examples:
+
+    * `assistant serve` prints the address and the secret
+    * `assistant serve --token-file ~/.assistant-token` has the same secret each time
+    """
+    from assistant.http_api import description as described
+    from assistant.http_api import serve as serve_api
+    from assistant.http_api import token_from
+
+    if description:
+        typer.echo(json.dumps(described(port), indent=2))
+        return
+    from assistant.api import OpenAssistant
+    from assistant.opening import open_assistant, tell_drift, tell_writer
+
+    settings = _settings(context, corpus, store, generator=generator, chat_model=model)
+    token = token_from(token_file)
+    assistant = open_assistant(settings)
+    tell_writer(assistant)
+    tell_drift(assistant)
+    assistant.warm()
+    serve_api(OpenAssistant(assistant), port, token)
+    leave(0)
+
+
+@app.command()
 def export(
     context: typer.Context,
     file: Annotated[

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from assistant.answering.contract import SourceJSON
 from assistant.inert import inert, one_line
 from index.build import Plan, Report
 from index.build import Progress as BuildProgress
@@ -135,7 +136,7 @@ def print_passages(found: Sequence[tuple[Passage, Document, str]]) -> None:
         console.print("No passage fits.")
 
 
-def sources_as_json(rows: list[DocumentRow]) -> list[dict[str, Any]]:
+def sources_as_json(rows: list[DocumentRow]) -> list[SourceJSON]:
     return [
         {
             "document": row.id,

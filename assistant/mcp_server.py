@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
+from assistant.answering.contract import AnswerJSON, PassagesJSON, PlaceJSON, SourcesJSON
 from assistant.api import OpenAssistant, as_json
 from assistant.listing import sources_as_json
 from index.errors import AssistantError
@@ -43,8 +44,8 @@ def tools(assistant: OpenAssistant) -> MCPServer:
         documents: Annotated[list[str] | None, Field(description="Only these documents or folders.")] = None,
         since: Annotated[str | None, Field(description="Only published then or later: 2021-06.")] = None,
         until: Annotated[str | None, Field(description="Only published then or earlier.")] = None,
-    ) -> dict[str, Any]:
-        def work() -> dict[str, Any]:
+    ) -> AnswerJSON:
+        def work() -> AnswerJSON:
             only = Filter(tuple(documents or ()), tuple(voices or ()), (), check_date(since, "since"), check_date(until, "until"))
             return as_json(assistant.ask(question, only=only))
 
@@ -56,18 +57,18 @@ def tools(assistant: OpenAssistant) -> MCPServer:
     async def search(
         query: Annotated[str, Field(description="Words, and what narrows the search.")],
         count: Annotated[int, Field(ge=1, le=50, description="How many passages.")] = 10,
-    ) -> dict[str, Any]:
+    ) -> PassagesJSON:
         return await run(lambda: {"passages": [as_json(each) for each in assistant.search(query, count)]})
 
     @server.tool(description="Read a place that a citation names, or the beginning of a document.")
     async def read_passage(
         document: Annotated[str, Field(description="As citations and list_sources name it.")],
         locator: Annotated[str | None, Field(description='As a citation names it: "¶7", "p. 12".')] = None,
-    ) -> dict[str, Any]:
+    ) -> PlaceJSON:
         return await run(lambda: as_json(assistant.read(document, locator)))
 
     @server.tool(description="List the documents: title, authors, date, kind, size.")
-    async def list_sources() -> dict[str, Any]:
+    async def list_sources() -> SourcesJSON:
         return await run(lambda: {"sources": sources_as_json(assistant.sources())})
 
     return server

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hmac
 import secrets
 import shlex
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +18,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from textual_serve.server import Server
 
-from index.errors import AssistantError
+from assistant.loopback import HOST, foreign, usable_port
 
-HOST = "127.0.0.1"
-_NAMES = (HOST, "localhost")
 _STATIC = Path(textual_serve.__file__).parent / "static"
 # Each is a program with models of its own, 300 to 450 MB of memory (seen with this corpus).
 MOST_SESSIONS = 4
@@ -109,12 +106,8 @@ class WebChat(Server):
 
     def _refusal(self, request: web.Request) -> str:
         """Why a request is not served; empty where it is."""
-        hosts = {f"{name}:{self.port}" for name in _NAMES}
-        if request.headers.get("Host") not in hosts:
-            return "This server answers under 127.0.0.1 and localhost alone."
-        origin = request.headers.get("Origin")
-        if (origin is not None or request.path == "/ws") and origin not in {f"http://{host}" for host in hosts}:
-            return "This server answers its own pages alone."
+        if refusal := foreign(request, self.port, needs_origin=request.path == "/ws"):
+            return refusal
         told = request.query.get("token", "") if request.path == "/" else ""
         known = any(
             hmac.compare_digest(given.encode(), self.token.encode())
@@ -150,13 +143,7 @@ class WebChat(Server):
 
 def serve_chat(arguments: Sequence[str], port: int) -> None:
     """arguments: of `assistant`, for the chat. port: 0 for a free one. Raises AssistantError where the port is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise AssistantError(f"port {port} cannot be used ({error.strerror}); choose another with --port.") from error
-        port = probe.getsockname()[1]
+    port = usable_port(port)
     server = WebChat(shlex.join([sys.executable, "-m", "assistant", *arguments]), port)
     sys.stdout.write(f"The chat is at {server.link}\nAnybody with this link can use it from this machine. Ctrl+C ends it.\n")
     sys.stdout.flush()

@@ -21,7 +21,7 @@ from pdfminer.pdfdocument import PDFDocument, PDFNoPageLabels, PDFPasswordIncorr
 from pdfminer.pdfinterp import PDFPageInterpreter, PDFResourceManager
 from pdfminer.pdfpage import PDFPage
 from pdfminer.pdfparser import PDFParser
-from pdfminer.pdftypes import resolve1
+from pdfminer.pdftypes import PDFObjRef, resolve1
 from pdfminer.utils import decode_text
 
 from index.documents import Document, Locator, citation_name
@@ -97,12 +97,25 @@ class _Paragraph:
     """(offset in text, page) where another page's words begin."""
 
 
+class _Acyclic(PDFDocument):
+    """One in which no reference leads back to itself: the parser would follow it for ever."""
+
+    def getobj(self, objid: int) -> object:
+        found, seen = super().getobj(objid), {objid}
+        while isinstance(found, PDFObjRef):
+            if found.objid in seen:
+                return None
+            seen.add(found.objid)
+            found = super().getobj(found.objid)
+        return found
+
+
 def load_pdf(
     document_id: str, data: bytes, digest: str, *, step: Callable[[int], None] = lambda _: None
 ) -> tuple[Document, str | None]:
     """step: told the number of each page read. Raises CorpusError for a file that is encrypted, damaged, or holds no text."""
     try:
-        pdf = PDFDocument(PDFParser(io.BytesIO(data)))
+        pdf = _Acyclic(PDFParser(io.BytesIO(data)))
         pages = list(_pages(pdf, step))
     except PDFPasswordIncorrect as error:
         raise CorpusError(f"{document_id}: is locked with a password; save a copy without one and add that.") from error

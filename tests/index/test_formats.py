@@ -376,6 +376,18 @@ def test_a_loader_that_hangs_or_dies_is_told_and_the_next_file_is_read(tmp_path:
     assert loaded(tmp_path, "c.pdf", words).document.text == "It was signed in Basel."
 
 
+def test_a_reference_of_a_pdf_that_leads_to_itself_is_not_followed_for_ever(tmp_path: Path) -> None:
+    sound = pdf([column(60, 700, ["It was signed."]), column(60, 700, ["When?"])])
+    began = time.monotonic()
+    path = tmp_path / "r.pdf"
+    path.write_bytes(sound.replace(b"7 0 obj\n<<", b"7 0 obj\n7 0 R%"))
+    try:
+        assert "It was signed." in load(path, path.name, max_bytes=LIMIT).document.text
+    except CorpusError as error:
+        assert "damaged" in str(error)
+    assert time.monotonic() - began < 30
+
+
 def test_memory_is_limited(tmp_path: Path) -> None:
     # One string of 4 GB, if it were unpacked: a block of spaces, again and again.
     packed = zlib.compressobj(9)
