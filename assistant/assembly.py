@@ -14,6 +14,7 @@ from assistant.answering.answers import Answer, Finished
 from assistant.answering.conversation import Conversation, Prices, Rewriter, check_question
 from assistant.answering.debate import MAP, Issue, map_by_asking, map_of
 from assistant.answering.generators import EXTRACTIVE, GENERATORS, Generator
+from assistant.corpora import is_name
 from assistant.reader.model import LazyReaderModel
 from assistant.reader.readings import Reader
 from assistant.reader.similarity import SimilarityReader
@@ -21,7 +22,7 @@ from assistant.retrieval.followups import Turn, as_asked, wordings
 from assistant.retrieval.passages import Passage
 from assistant.retrieval.rerankers import CrossEncoderReranker, Reranker
 from assistant.retrieval.retriever import Retriever, Wordings, plain
-from assistant.settings import NO_READER, RANKER, READER, Settings
+from assistant.settings import NO_READER, RANKER, READER, Settings, load_settings, located
 from index.build import Plan, Progress, Report, build, compare, corpus_sources, known_failures
 from index.chunks import Chunk
 from index.cross_encoders import CrossEncoder
@@ -29,8 +30,9 @@ from index.documents import Document
 from index.embedders import Embedder, RememberingEmbedder, embedder_for
 from index.errors import CorpusError, GeneratorError, QuestionError, SettingsError, StoreMissing, StoreOutdated
 from index.filters import Filter
+from index.joined import JoinedStore
 from index.sameness import Same, same_documents
-from index.store import LocalStore
+from index.store import ChunkStore, LocalStore
 from index.writing import upgrade
 
 if TYPE_CHECKING:
@@ -58,11 +60,14 @@ class Assistant:
         self._settings = self._told_settings = settings
         self._embedder = embedder or embedder_for(settings.for_index())
         self._reader_model = reader_model or _lazy_reader_model(settings)
-        self.store = LocalStore(settings.for_index().store)
+        self.own = LocalStore(settings.for_index().store)
+        """The store of the corpus itself, which builds change; `store` is what answers, with what is searched as well."""
+        self.own.check(fingerprint=self._embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
+        beside = _beside(settings, self._embedder.fingerprint)
+        self.store: LocalStore | JoinedStore = JoinedStore(self.own, beside) if beside else self.own
         reranker, self._reader = _reading(settings, self._embedder, self.store, self._reader_model)
         self._retriever = Retriever(self.store, self._embedder, reranker, stages=settings.retrieval)
         self._opened: ChatModel | None = None
-        self.store.check(fingerprint=self._embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
 
     def warm(self, *, reading: bool = True) -> None:
         """reading: False when passages are only searched for, which may need no model."""
@@ -202,7 +207,7 @@ class Assistant:
         those parts that are found for it.
         """
         if question is None:
-            keys = self.store.ledger.keys_of(only) if only else self.store.ledger.chunk_keys()
+            keys = self.store.keys_of(only)
             chunks = list(self.store.get(keys).values())
         else:
             chunks = [passage.chunk for passage in self._retriever.search(plain(check_question(question)), _FOUND, only=only)]
@@ -232,7 +237,7 @@ class Assistant:
         """How the corpus folder differs from the store; None where there is no such folder any more."""
         with suppress(CorpusError):
             sources = corpus_sources(self._settings.for_index())
-            return compare(sources, self.store.documents(), known_failures(self.store))
+            return compare(sources, self.own.documents(), known_failures(self.own))
         return None
 
     def ask_voices(self, issues: Sequence[str], speakers: Sequence[str]) -> Iterator[Issue]:
@@ -252,29 +257,29 @@ class Assistant:
 
     def seconds_for_size(self, size: int) -> float | None:
         """size: bytes of files. By the chunks that files of this size made so far, and how fast some of them are embedded now."""
-        rows = self.store.documents()
+        rows = self.own.documents()
         chunks, indexed = sum(row.chunks for row in rows), sum(row.size for row in rows)
-        keys = self.store.ledger.chunk_keys()[:_SAMPLE]
+        keys = self.own.ledger.chunk_keys()[:_SAMPLE]
         if not chunks or not indexed or not len(keys):
             return None
-        texts = [chunk.text for chunk in self.store.get(int(key) for key in keys).values()]
+        texts = [chunk.text for chunk in self.own.get(int(key) for key in keys).values()]
         started = time.perf_counter()
         self._embedder.embed(texts)
         return size * chunks / indexed * (time.perf_counter() - started) / len(texts)
 
     def chunks_of(self, document_id: str) -> list[Chunk]:
         """In their order."""
-        keys = self.store.ledger.keys_of(Filter(documents=(document_id,)))
+        keys = self.store.keys_of(Filter(documents=(document_id,)))
         return sorted(self.store.get(int(key) for key in keys).values(), key=lambda chunk: chunk.start)
 
     def check_filter(self, only: Filter) -> None:
         """Raises QuestionError when a filter allows nothing: that is a slip of the pen, not an answer."""
-        if only and not len(self.store.ledger.keys_of(only)):
+        if only and not len(self.store.keys_of(only)):
             raise QuestionError("no passage is of that source, voice, kind and date together; see: assistant sources")
 
     def check_not_empty(self) -> None:
         """Raises CorpusError when there is nothing to answer from."""
-        if not self.store.ledger.counts()["documents"]:
+        if not self.store.counts()["documents"]:
             raise CorpusError(
                 f"the corpus {self._settings.for_index().corpus} holds no document that can be read; add some with: assistant add"
             )
@@ -315,6 +320,25 @@ def configured_address(settings: Settings) -> str | None:
     return settings.base_url or os.environ.get("OPENAI_BASE_URL")
 
 
+def _beside(settings: Settings, fingerprint: str) -> dict[str, LocalStore]:
+    """Name -> store of each corpus that is searched as well. Raises SettingsError, StoreMissing, StoreMismatch and StoreError."""
+    own, found = settings.corpus.expanduser().resolve(), dict[str, LocalStore]()
+    for told in settings.also:
+        sources = located(told).expanduser()
+        name = told if is_name(told) else sources.name
+        if sources.resolve() == own or name in found:
+            raise SettingsError(f"also: {told} is searched already; name each corpus once.")
+        try:
+            store = LocalStore(load_settings({"corpus": sources, "also": ()}).for_index().store)
+        except StoreMissing as error:
+            raise StoreMissing(
+                f"{told}, to be searched as well, has no index yet; build it: assistant index --corpus {told}"
+            ) from error
+        store.check(fingerprint=fingerprint)
+        found[name] = store
+    return found
+
+
 def _prices(settings: Settings) -> Prices | None:
     if settings.price_read is None or settings.price_written is None:
         return None
@@ -326,7 +350,7 @@ def _lazy_reader_model(settings: Settings) -> LazyReaderModel | None:
 
 
 def _reading(
-    settings: Settings, embedder: Embedder, store: LocalStore, model: LazyReaderModel | None
+    settings: Settings, embedder: Embedder, store: ChunkStore, model: LazyReaderModel | None
 ) -> tuple[Reranker | None, Reader]:
     """What ranks, and what reads."""
     similarity = SimilarityReader(RememberingEmbedder(embedder), store)
@@ -359,7 +383,7 @@ def planned(settings: Settings, *, rebuild: bool) -> tuple[Plan, float | None]:
     if store_state(settings) != "built":
         return compare(corpus_sources(settings.for_index()), []), None
     assistant = Assistant(settings)
-    plan = compare(corpus_sources(settings.for_index()), assistant.store.documents(), known_failures(assistant.store))
+    plan = compare(corpus_sources(settings.for_index()), assistant.own.documents(), known_failures(assistant.own))
     if rebuild:
         plan = Plan(plan.new, tuple(sorted((*plan.touched, *plan.unchanged))), plan.removed, ())
     return plan, assistant.seconds_for(plan)

@@ -13,7 +13,7 @@ from assistant.leaving import leave
 from index.errors import AssistantError
 
 
-def open_chat(given: Mapping[str, Path | str | None]) -> NoReturn:
+def open_chat(given: Mapping[str, Path | str | list[str] | None]) -> NoReturn:
     """given: settings from the command line. Raises AssistantError where there is no terminal."""
     # In a browser the chat talks to its server, not to a terminal.
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and "TEXTUAL_DRIVER" not in os.environ:

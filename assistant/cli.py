@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assistant.corpus_cli import app as corpora_app
 from assistant.eval_cli import app as evals_app
 from assistant.leaving import leave
 from assistant.map_cli import register as register_maps
@@ -29,13 +30,22 @@ app = typer.Typer(
 )
 
 app.add_typer(evals_app, name="eval")
+app.add_typer(corpora_app, name="corpus")
 
 Corpus = Annotated[
     Path | None,
-    typer.Option("--corpus", metavar="PATH", help="Folder of sources, or a .jsonl file, instead of the alliance debate."),
+    typer.Option(
+        "--corpus",
+        metavar="CORPUS",
+        help="A named corpus, a folder of sources, or a .jsonl file, instead of the alliance debate.",
+    ),
 ]
 Store = Annotated[
     Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index instead of the one beside the corpus.")
+]
+Also = Annotated[
+    list[str] | None,
+    typer.Option("--also", metavar="CORPUS", help="A further corpus to search, by name or path. Repeatable."),
 ]
 WrittenBy = Annotated[
     str | None,
@@ -51,6 +61,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def chat(
     context: typer.Context,
     corpus: Corpus = None,
+    also: Also = None,
     store: Store = None,
     generator: WrittenBy = None,
     model: ChatModelName = None,
@@ -75,11 +86,11 @@ def chat(
         typer.echo(f"alliance-assistant {installed('alliance-assistant')}")
         raise typer.Exit
     if context.invoked_subcommand is not None:
-        context.obj = {"corpus": corpus, "store": store, "generator": generator, "chat_model": model}
+        context.obj = {"corpus": corpus, "also": also, "store": store, "generator": generator, "chat_model": model}
         return
     from assistant.chat import open_chat
 
-    open_chat({"corpus": corpus, "store": store, "generator": generator, "chat_model": model})
+    open_chat({"corpus": corpus, "also": also, "store": store, "generator": generator, "chat_model": model})
 
 
 @app.command()
@@ -109,6 +120,7 @@ def ask(
     generator: WrittenBy = None,
     model: ChatModelName = None,
     corpus: Corpus = None,
+    also: Also = None,
     store: Store = None,
 ) -> None:
     """Answer one question, with citations.
@@ -128,7 +140,7 @@ def ask(
     form = "json" if as_json else form
     if (question is None) != interactive or (interactive and form != "plain"):
         raise typer.BadParameter("give either a question or -i, and a format with a question alone.")
-    settings = _settings(context, corpus, store, generator=generator, chat_model=model)
+    settings = _settings(context, corpus, store, also=also, generator=generator, chat_model=model)
     if settings.generator != "local":
         # One question needs no pool of threads for matrices; making it costs a sixth of the start.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -194,20 +206,22 @@ def web(
     generator: WrittenBy = None,
     model: ChatModelName = None,
     corpus: Corpus = None,
+    also: Also = None,
     store: Store = None,
 ) -> None:
     """Open the chat in a browser of this machine: prints a link with a secret in it.
 
     It listens on loopback alone, and every tab is a chat of its own.
     """
-    _settings(context, corpus, store, generator=generator, chat_model=model)
+    _settings(context, corpus, store, also=also, generator=generator, chat_model=model)
     before: dict[str, Any] = context.obj or {}
-    told = {"--corpus": corpus, "--store": store, "--generator": generator, "--model": model}
+    told = {"--corpus": corpus, "--also": also, "--store": store, "--generator": generator, "--model": model}
     names = {"--model": "chat_model"}
     arguments = []
     for option, value in told.items():
-        given = value if value is not None else before.get(names.get(option, option.removeprefix("--")))
-        arguments += [option, str(given)] if given is not None else []
+        given = value if value not in (None, []) else before.get(names.get(option, option.removeprefix("--")))
+        for each in given if isinstance(given, list) else [given]:
+            arguments += [option, str(each)] if each is not None else []
     from assistant.web import serve_chat
 
     serve_chat(arguments, port)
@@ -221,6 +235,7 @@ def search(
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=200, help="How many passages.")] = 10,
     as_json: Json = False,
     corpus: Corpus = None,
+    also: Also = None,
     store: Store = None,
 ) -> None:
     """Print the passages that fit best, with where they stand and who speaks.
@@ -239,7 +254,7 @@ def search(
     from assistant.listing import print_passages
     from assistant.opening import open_assistant, tell_drift
 
-    assistant = open_assistant(_settings(context, corpus, store))
+    assistant = open_assistant(_settings(context, corpus, store, also=also))
     tell_drift(assistant)
     found = OpenAssistant(assistant).search(" ".join(query), count)
     if as_json:
@@ -250,7 +265,7 @@ def search(
 
 
 @app.command()
-def mcp(context: typer.Context, corpus: Corpus = None, store: Store = None) -> None:
+def mcp(context: typer.Context, corpus: Corpus = None, also: Also = None, store: Store = None) -> None:
     """Serve ask, search, read_passage and list_sources to another program (Model Context Protocol, standard input and output).
 
     docs/mcp.md tells how to name it there.
@@ -261,7 +276,7 @@ def mcp(context: typer.Context, corpus: Corpus = None, store: Store = None) -> N
     from assistant.mcp_server import serve
     from assistant.opening import open_assistant
 
-    assistant = open_assistant(_settings(context, corpus, store))
+    assistant = open_assistant(_settings(context, corpus, store, also=also))
     assistant.warm()
     serve(OpenAssistant(assistant))
     leave(0)
@@ -279,6 +294,7 @@ def serve(
     generator: WrittenBy = None,
     model: ChatModelName = None,
     corpus: Corpus = None,
+    also: Also = None,
     store: Store = None,
 ) -> None:
     """Serve ask, search, read_passage and list_sources over HTTP to programs of this machine, which need a secret.
@@ -300,7 +316,7 @@ def serve(
     from assistant.api import OpenAssistant
     from assistant.opening import open_assistant, tell_drift, tell_writer
 
-    settings = _settings(context, corpus, store, generator=generator, chat_model=model)
+    settings = _settings(context, corpus, store, also=also, generator=generator, chat_model=model)
     token = token_from(token_file)
     assistant = open_assistant(settings)
     tell_writer(assistant)
@@ -321,6 +337,7 @@ def export(
         int | None, typer.Option("--conversation", "-c", metavar="N", help="Which; the last one unless told otherwise.")
     ] = None,
     corpus: Corpus = None,
+    also: Also = None,
     store: Store = None,
 ) -> None:
     """Write a conversation of the chat, or the bibliography of its citations, to a file; without a file list what is kept.
@@ -339,7 +356,7 @@ def export(
     from assistant.opening import open_assistant
     from index.errors import HistoryError
 
-    settings = _settings(context, corpus, store)
+    settings = _settings(context, corpus, store, also=also)
     history = History(settings.history_file())
     kept = history.conversations()
     if file is None:
@@ -415,12 +432,12 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _settings(context: typer.Context, corpus: Path | None, store: Path | None, **given: str | None) -> Settings:
+def _settings(context: typer.Context, corpus: Path | None, store: Path | None, **given: str | list[str] | None) -> Settings:
     """Options count before and after the command's name."""
     from assistant.settings import load_settings
     from index.errors import SettingsError
 
-    before: dict[str, Any] = context.obj or {}
+    before: dict[str, Any] = {key: value for key, value in (context.obj or {}).items() if value not in (None, [])}
     told = {"corpus": corpus, "store": store, **given}
     settings = load_settings({**before, **{key: value for key, value in told.items() if value is not None}})
     if (given.get("chat_model") or before.get("chat_model")) and not settings.asks_model:

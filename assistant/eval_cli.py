@@ -82,6 +82,7 @@ def run_suite(
     * `assistant eval ~/scifact --retrieval --set retrieval=dense`
     """
     from assistant.opening import open_assistant, tell_drift, tell_writer
+    from assistant.settings import located
     from evals.planning import new_file, settings_for, unusual
     from evals.printed import print_summary, run_with_progress
     from evals.records import describe
@@ -91,6 +92,7 @@ def run_suite(
 
     before: dict[str, Any] = context.obj or {}
     corpus = corpus or before.get("corpus")
+    corpus = located(corpus) if corpus else None
     loaded = load_suite(suite, part=part, corpus=corpus)
     loaded = of_articles_kept_out(loaded) if kept_out else loaded
     store = store or before.get("store")

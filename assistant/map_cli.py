@@ -121,7 +121,7 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
 
 def _speakers(assistant: Assistant, only: Any) -> list[str]:
     """Those who speak most in the corpus; of a filter, all that it allows."""
-    spoken = assistant.store.ledger.speakers()
+    spoken = assistant.store.speaker_names()
     return [name for name in spoken if only.allows_voice(name)] if only else spoken[:_MOST_SPEAKERS]
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 import index
+from assistant.corpora import APP, DEBATE, corpus_at, corpus_named, is_name
 from index.errors import SettingsError
 from index.loaders.jsonl import is_jsonl
 from index.models import BUNDLED
 from index.settings import IndexSettings
 
-_APP = "alliance-assistant"
 _FILE = "assistant.toml"
 _PREFIX = "ASSISTANT_"
 DEBUG = "ASSISTANT_DEBUG"
@@ -39,6 +39,8 @@ class Settings(BaseModel):
 
     corpus: Path = BUNDLED_CORPUS
     """Folder of sources, or one file of JSON Lines; the alliance debate unless told otherwise."""
+    also: tuple[str, ...] = ()
+    """Further corpora, by name or path, that are searched as well; their documents are called "papers:article.pdf"."""
     store: Path | None = None
     """Folder of built files; beside the corpus unless told otherwise."""
     model: str = BUNDLED
@@ -95,6 +97,12 @@ class Settings(BaseModel):
     motion: Literal["full", "none"] = "full"
     """Whether anything in the chat moves by itself but words that come."""
 
+    @field_validator("also", mode="before")
+    @classmethod
+    def _from_words(cls, told: object) -> object:
+        """In the environment they stand in one line."""
+        return [each.strip() for each in told.split(",") if each.strip()] if isinstance(told, str) else told
+
     @property
     def asks_model(self) -> bool:
         """Whether a language model writes the answers."""
@@ -109,11 +117,11 @@ class Settings(BaseModel):
             return self.evals.expanduser()
         if (_HOME / "pyproject.toml").is_file():
             return _HOME / ".evals"
-        return platformdirs.user_data_path(_APP, appauthor=False) / "evals"
+        return platformdirs.user_data_path(APP, appauthor=False) / "evals"
 
     def history_file(self) -> Path:
         return (
-            self.history.expanduser() if self.history else platformdirs.user_data_path(_APP, appauthor=False) / "conversations.db"
+            self.history.expanduser() if self.history else platformdirs.user_data_path(APP, appauthor=False) / "conversations.db"
         )
 
     def for_index(self) -> IndexSettings:
@@ -126,7 +134,7 @@ class Settings(BaseModel):
             added, store = corpus / "added", _HOME / ".index"
         else:
             # Installed as a package: what people add and what is built must outlive an upgrade.
-            data = platformdirs.user_data_path(_APP, appauthor=False)
+            data = platformdirs.user_data_path(APP, appauthor=False)
             added, store = data / "added", data / "index"
         return IndexSettings(
             corpus=corpus,
@@ -147,21 +155,43 @@ def load_settings(
     """command_line: what was given there; None values do not count. layers: (settings, where they are told) that count
     more than the environment, such as an evaluation suite's. Raises SettingsError naming key and place.
     """
-    merged: dict[str, tuple[Any, str]] = {}
-    for path in (platformdirs.user_config_path(_APP, appauthor=False) / _FILE, Path(_FILE)):
+    files: dict[str, tuple[Any, str]] = {}
+    for path in (platformdirs.user_config_path(APP, appauthor=False) / _FILE, Path(_FILE)):
         for key, value in _from_file(path).items():
-            if key in FOLDERS and isinstance(value, str):
+            if key in FOLDERS and isinstance(value, str) and not (key == "corpus" and _named(value)):
                 # A path in a file means what it says from where the file lies.
                 value = path.resolve().parent / Path(value).expanduser()
-            merged[key] = (value, str(path))
-    for name, text in os.environ.items():
-        if name.startswith(_PREFIX) and name.isupper() and name != DEBUG:
-            merged[name.removeprefix(_PREFIX).lower()] = (text, f"the environment variable {name}")
-    for told, place in layers:
-        merged |= {key: (value, place) for key, value in told.items()}
-    for key, value in (command_line or {}).items():
-        if value is not None:
-            merged[key] = (value, _OPTIONS.get(key, f"--{key.replace('_', '-')}"))
+            elif key == "also" and isinstance(value, list):
+                value = [
+                    each if is_name(each) else str(path.resolve().parent / Path(each).expanduser()) for each in map(str, value)
+                ]
+            files[key] = (value, str(path))
+    environment = {
+        name.removeprefix(_PREFIX).lower(): (text, f"the environment variable {name}")
+        for name, text in os.environ.items()
+        if name.startswith(_PREFIX) and name.isupper() and name != DEBUG
+    }
+    given = {
+        key: (value, _OPTIONS.get(key, f"--{key.replace('_', '-')}"))
+        for key, value in (command_line or {}).items()
+        if value is not None
+    }
+    told = [files, environment, *({key: (value, place) for key, value in layer.items()} for layer, place in layers), given]
+    merged: dict[str, tuple[Any, str]] = {}
+    for each in told:
+        if "corpus" in each and str(each["corpus"][0]).strip():
+            each["corpus"] = (located(each["corpus"][0]), each["corpus"][1])
+            if "store" in merged and each["corpus"][0] != merged.get("corpus", (BUNDLED_CORPUS, ""))[0]:
+                # It is the index of the corpus that was told before.
+                del merged["store"]
+        merged |= each
+    # What holds for a corpus holds however it was chosen.
+    named = corpus_at(Path(merged.get("corpus", (BUNDLED_CORPUS, ""))[0]))
+    if named:
+        if clash := sorted(set(named.settings) & set(FOLDERS)):
+            raise SettingsError(f"{named.file}: {clash[0]} is a folder, which a corpus does not tell.")
+        later = {key for each in told[1:] for key in each}
+        merged |= {key: (value, str(named.file)) for key, value in named.settings.items() if key not in later}
     for key in FOLDERS:
         value, place = merged.get(key, (None, ""))
         if value is not None and not str(value).strip():
@@ -182,10 +212,21 @@ def load_settings(
         raise SettingsError(f"{place}: {key} is not usable: {first['msg'].lower()}.") from error
 
 
+def located(corpus: str | Path) -> Path:
+    """The sources of a named corpus, where it is a name; else the path itself. Raises SettingsError."""
+    known = _named(corpus)
+    return known if known is not None else Path(corpus)
+
+
+def _named(corpus: str | Path) -> Path | None:
+    known = corpus_named(corpus)
+    return known.sources if known is not None else BUNDLED_CORPUS if str(corpus) == DEBATE else None
+
+
 def settings_file() -> Path:
     """Where changed settings are written: assistant.toml of this folder where there is one, else the user's own."""
     here = Path(_FILE)
-    return here.resolve() if here.is_file() else platformdirs.user_config_path(_APP, appauthor=False) / _FILE
+    return here.resolve() if here.is_file() else platformdirs.user_config_path(APP, appauthor=False) / _FILE
 
 
 def write_settings(changed: Mapping[str, Any]) -> Path:

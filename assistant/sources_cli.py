@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 OpenSettings = Callable[[typer.Context, Path | None, Path | None], "Settings"]
 
-Corpus = Annotated[Path | None, typer.Option("--corpus", metavar="PATH", help="Sources, instead of the alliance debate.")]
+Corpus = Annotated[
+    Path | None,
+    typer.Option("--corpus", metavar="CORPUS", help="A named corpus, folder or file, instead of the alliance debate."),
+]
 Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 # Documents that are compared with the others at once; each costs some hundredths of a second.

@@ -24,6 +24,7 @@ def settings_for(suite: Suite, changed: Mapping[str, str], store: Path | None) -
     of its own: neither the data's folder nor the user's index is touched.
     """
     own = load_settings({"store": store})
+    of_corpus = load_settings({"corpus": suite.corpus, "store": store})
     settings = load_settings(
         {"corpus": suite.corpus, "store": store}, layers=[(suite.settings, str(suite.settings_file)), (changed, "--set")]
     )
@@ -33,7 +34,7 @@ def settings_for(suite: Suite, changed: Mapping[str, str], store: Path | None) -
     # A store that the user's settings name belongs to the corpus that they name.
     settings = settings if same_corpus else settings.model_copy(update={"store": None})
     asked = (settings.model, settings.chunk_tokens)
-    if not is_jsonl(settings.corpus) and asked == (own.model, own.chunk_tokens):
+    if not is_jsonl(settings.corpus) and asked == (of_corpus.model, of_corpus.chunk_tokens):
         return settings, False
     named = json.dumps([str(settings.corpus.expanduser().resolve()), *asked])
     folder = settings.evals_folder() / "stores" / f"{suite.name}-{hashlib.sha256(named.encode()).hexdigest()[:12]}"

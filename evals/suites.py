@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from assistant.corpora import corpus_named, named_corpora
 from assistant.retrieval.followups import Turn
 from assistant.settings import FOLDERS
 from evals.cases import GoldCase, Place, Suite
@@ -73,16 +74,22 @@ class _GoldLine(_Strict):
 
 
 def suite_names() -> list[str]:
-    """Of the suites that ship with the program."""
-    return sorted(path.parent.name for path in SUITES.glob(f"*/{_SUITE}"))
+    """Of the suites that ship with the program, and of those that named corpora have: "papers.basics"."""
+    own = [f"{each.name}.{path.parent.name}" for each in named_corpora() for path in each.suites.glob(f"*/{_SUITE}")]
+    return sorted(path.parent.name for path in SUITES.glob(f"*/{_SUITE}")) + sorted(own)
 
 
 def load_suite(name: str, *, part: str | None = None, corpus: Path | None = None) -> Suite:
-    """name: a suite that ships with the program, or the path of a suite's folder. part: "dev" unless told otherwise, or
-    the only one that there is. corpus: in place of the suite's own. Raises SuiteError with file and line.
+    """name: a suite that ships with the program or that a named corpus has, or the path of a suite's folder. part: "dev" unless
+    told otherwise, or the only one that there is. corpus: in place of the suite's own. Raises SuiteError with file and line.
     """
+    named = None
     try:
-        folder = SUITES / name if name in suite_names() else Path(name).expanduser()
+        if name in suite_names():
+            named = corpus_named(name.partition(".")[0])
+            folder = named.suites / name.partition(".")[2] if named else SUITES / name
+        else:
+            folder = Path(name).expanduser()
         parts = _parts(folder)
     except (OSError, RuntimeError, ValueError):
         parts = {}
@@ -98,7 +105,7 @@ def load_suite(name: str, *, part: str | None = None, corpus: Path | None = None
     told = _read_toml(folder / _SUITE)
     own = next((folder / each for each in _CORPORA if (folder / each).is_file()), None)
     if corpus is None:
-        corpus = (folder / told.corpus).resolve() if told.corpus is not None else own
+        corpus = (folder / told.corpus).resolve() if told.corpus is not None else own or (named.sources if named else None)
     if corpus is not None and not corpus.expanduser().exists():
         raise SuiteError(f"the corpus {corpus} of the suite {folder} does not exist.")
     read_case: ReadCase = _case
@@ -111,7 +118,7 @@ def load_suite(name: str, *, part: str | None = None, corpus: Path | None = None
     if not any(case.answerable for case in cases):
         raise SuiteError(f"{gold} holds no question that can be answered; nothing could be measured but silence.")
     return Suite(
-        name=folder.resolve().name,
+        name=name if named else folder.resolve().name,
         title=told.title or folder.resolve().name,
         folder=folder,
         gold=gold,

@@ -70,6 +70,15 @@ class ChunkStore(Protocol):
     def speakers(self) -> Speakers:
         """Everyone who speaks in the chunks."""
 
+    def speaker_names(self) -> list[str]:
+        """The same, the most often first."""
+
+    def keys_of(self, only: Filter | None) -> NDArray[np.int64]:
+        """The keys of the chunks that a filter allows, ascending; of all without one."""
+
+    def counts(self) -> dict[str, int]:
+        """How many documents, chunks and vectors there are."""
+
 
 class LocalStore:
     """SQLite ledger + FAISS + tantivy in one folder.
@@ -131,13 +140,13 @@ class LocalStore:
     def dimensions(self) -> int:
         return int(self.ledger.meta("dimensions") or 0)
 
-    def check(self, *, fingerprint: str, chunk_tokens: int) -> None:
-        """Raises StoreMismatch when the store was built otherwise: vectors of two models never mix."""
+    def check(self, *, fingerprint: str, chunk_tokens: int | None = None) -> None:
+        """chunk_tokens: None for any. Raises StoreMismatch when it was built otherwise: vectors of two models never mix."""
         built, _, tokens = self._built
-        if built is not None and (built, tokens) != (fingerprint, str(chunk_tokens)):
+        if built is not None and (built != fingerprint or chunk_tokens not in (None, int(tokens or 0))):
             raise StoreMismatch(
                 f"the index in {self.folder} was built with {built} and chunks of {tokens} tokens, the settings ask for "
-                f"{fingerprint} and {chunk_tokens}; rebuild it with: assistant index --rebuild"
+                f"{fingerprint} and {chunk_tokens or tokens}; rebuild it with: assistant index --rebuild"
             )
 
     def warm(self) -> None:
@@ -211,6 +220,15 @@ class LocalStore:
             if self._speakers is None or self._speakers[0] != version:
                 self._speakers = (version, Speakers(self.ledger.speakers()))
             return self._speakers[1]
+
+    def speaker_names(self) -> list[str]:
+        return self.ledger.speakers()
+
+    def keys_of(self, only: Filter | None) -> NDArray[np.int64]:
+        return self.ledger.keys_of(only) if only else self.ledger.chunk_keys()
+
+    def counts(self) -> dict[str, int]:
+        return self.ledger.counts()
 
     def close(self) -> None:
         with self._lock:

@@ -44,8 +44,9 @@ BREAD = "Rye bread needs a sour starter.\n\nThe oven must reach 250 degrees befo
 
 @pytest.fixture(autouse=True)
 def no_ones_history(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each test has conversations of its own."""
+    """Each test has conversations and named corpora of its own."""
     monkeypatch.setenv("ASSISTANT_HISTORY", str(tmp_path / "conversations.db"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.fixture(scope="session")

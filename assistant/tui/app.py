@@ -81,7 +81,7 @@ class ChatApp(App[None]):
     version: reactive[int] = reactive(-1)
     """Of the store as it is shown; -1 before there is one."""
 
-    def __init__(self, given: Mapping[str, Path | str | None]) -> None:
+    def __init__(self, given: Mapping[str, Path | str | list[str] | None]) -> None:
         super().__init__()
         self.HORIZONTAL_BREAKPOINTS = [(0, "narrow"), (100, "wide")]
         self.VERTICAL_BREAKPOINTS = [(0, "low"), (20, "high")]
@@ -268,8 +268,8 @@ class ChatApp(App[None]):
         if assistant is None:
             return
         version = assistant.store.version
-        counts = assistant.store.ledger.counts()
-        self.colour = colour_among(assistant.store.ledger.speakers())
+        counts = assistant.store.counts()
+        self.colour = colour_among(assistant.store.speaker_names())
         # First, so that it is seen in a narrow terminal too: where words go.
         words = f"answers {assistant.writes} · " if assistant.writes else ""
         words = f"ready · {words}{counts['documents']} documents, {counts['chunks']} passages"

@@ -132,7 +132,7 @@ class DebateScreen(ModeScreen):
             return
         try:
             known = list(self._map.speakers) if self._map is not None else []
-            speakers = (known or assistant.store.ledger.speakers())[:_MOST_SPEAKERS]
+            speakers = (known or assistant.store.speaker_names())[:_MOST_SPEAKERS]
             found = list(assistant.ask_voices([issue], speakers))
             self.app.call_from_thread(self._add_issues, found)
         except AssistantError as error:

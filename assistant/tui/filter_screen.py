@@ -17,7 +17,7 @@ from textual.widgets.option_list import Option
 from assistant.inert import one_line
 from index.errors import AssistantError
 from index.filters import Filter, check_date
-from index.store import LocalStore
+from index.store import ChunkStore
 
 
 class Ticks(OptionList):
@@ -54,12 +54,12 @@ class FilterScreen(ModalScreen[Filter | None]):
         Binding("ctrl+s", "apply", "Apply"),
     ]
 
-    def __init__(self, store: LocalStore, now: Filter, check: Callable[[Filter], None]) -> None:
+    def __init__(self, store: ChunkStore, now: Filter, check: Callable[[Filter], None]) -> None:
         """check: raises QuestionError for a filter that allows nothing."""
         super().__init__()
         self._check = check
         self._now = now
-        self._voices = store.ledger.speakers()
+        self._voices = store.speaker_names()
         self._documents = [row.id for row in store.documents()]
 
     def compose(self) -> ComposeResult:

@@ -111,7 +111,7 @@ class LibraryScreen(ModeScreen):
         if assistant is None:
             return
         try:
-            rows, plan = assistant.store.documents(), assistant.drift()
+            rows, plan = assistant.own.documents(), assistant.drift()
             seconds = None
             if plan is not None and (plan.new or plan.touched) and rows:
                 seconds = assistant.seconds_for(plan)

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10)
     runs = parser.parse_args().runs
     settings = load_settings({})
-    store = Assistant(settings).store
+    store = Assistant(settings).own
     keys, vectors = store.ledger.vectors(store.ledger.chunk_keys(), store.dimensions)
     with tempfile.TemporaryDirectory() as folder:
         import faiss
