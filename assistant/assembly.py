@@ -18,6 +18,7 @@ from assistant.corpora import is_name
 from assistant.reader.model import LazyReaderModel
 from assistant.reader.readings import Reader
 from assistant.reader.similarity import SimilarityReader
+from assistant.retrieval.aliases import read_aliases
 from assistant.retrieval.followups import Turn, as_asked, wordings
 from assistant.retrieval.passages import Passage
 from assistant.retrieval.rerankers import CrossEncoderReranker, Reranker
@@ -66,7 +67,8 @@ class Assistant:
         beside = _beside(settings, self._embedder.fingerprint)
         self.store: LocalStore | JoinedStore = JoinedStore(self.own, beside) if beside else self.own
         reranker, self._reader = _reading(settings, self._embedder, self.store, self._reader_model)
-        self._retriever = Retriever(self.store, self._embedder, reranker, stages=settings.retrieval)
+        aliases = read_aliases([settings.aliases_file(), *(each.aliases_file() for each in _further(settings))])
+        self._retriever = Retriever(self.store, self._embedder, reranker, stages=settings.retrieval, aliases=aliases)
         self._opened: ChatModel | None = None
 
     def warm(self, *, reading: bool = True) -> None:
@@ -98,6 +100,7 @@ class Assistant:
 
     def wordings(self, question: str, history: Sequence[Turn]) -> Wordings:
         """What is searched for when this is asked after these turns."""
+        question = self._retriever.as_written(question)
         return as_asked(question, history) if self._settings.followups == "none" else wordings(question, history)
 
     def search(self, questions: Sequence[Wordings], count: int) -> list[list[Passage]]:
@@ -320,16 +323,21 @@ def configured_address(settings: Settings) -> str | None:
     return settings.base_url or os.environ.get("OPENAI_BASE_URL")
 
 
+def _further(settings: Settings) -> Iterator[Settings]:
+    """Of each corpus that is searched as well."""
+    for told in settings.also:
+        yield load_settings({"corpus": located(told).expanduser(), "also": ()})
+
+
 def _beside(settings: Settings, fingerprint: str) -> dict[str, LocalStore]:
     """Name -> store of each corpus that is searched as well. Raises SettingsError, StoreMissing, StoreMismatch and StoreError."""
     own, found = settings.corpus.expanduser().resolve(), dict[str, LocalStore]()
-    for told in settings.also:
-        sources = located(told).expanduser()
-        name = told if is_name(told) else sources.name
-        if sources.resolve() == own or name in found:
+    for told, each in zip(settings.also, _further(settings), strict=True):
+        name = told if is_name(told) else each.corpus.name
+        if each.corpus.resolve() == own or name in found:
             raise SettingsError(f"also: {told} is searched already; name each corpus once.")
         try:
-            store = LocalStore(load_settings({"corpus": sources, "also": ()}).for_index().store)
+            store = LocalStore(each.for_index().store)
         except StoreMissing as error:
             raise StoreMissing(
                 f"{told}, to be searched as well, has no index yet; build it: assistant index --corpus {told}"

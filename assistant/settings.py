@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 import index
 from assistant.corpora import APP, DEBATE, corpus_at, corpus_named, is_name
+from assistant.retrieval.aliases import FILE as ALIASES
 from index.errors import SettingsError
 from index.loaders.jsonl import is_jsonl
 from index.models import BUNDLED
@@ -123,6 +124,11 @@ class Settings(BaseModel):
         return (
             self.history.expanduser() if self.history else platformdirs.user_data_path(APP, appauthor=False) / "conversations.db"
         )
+
+    def aliases_file(self) -> Path:
+        """Where names are told that the corpus spells in several ways; there may be none."""
+        corpus = self.corpus.expanduser()
+        return corpus.with_name(f"{corpus.name}.{ALIASES}") if is_jsonl(corpus) else corpus / ALIASES
 
     def for_index(self) -> IndexSettings:
         corpus = self.corpus.expanduser()

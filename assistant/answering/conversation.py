@@ -90,16 +90,18 @@ class Conversation:
         return next((turn.content for turn in reversed(self._turns) if turn.role == "assistant"), "")
 
     def ask(self, question: str, stopped: Flag | None = None) -> Iterator[Event]:
-        """Yields Rewritten (for a follow-up), Found, what there is of the answer while it is made, and Finished. The Deltas since
-        the last Withdrawn, if any, are the sentences of the answer. stopped: set it, from any thread, to end what is being
-        written; the answer keeps what there is.
+        """Yields Rewritten (for a follow-up, or a name spelt otherwise), Found, what there is of the answer while it is made, and
+        Finished. The Deltas since the last Withdrawn, if any, are the sentences of the answer. stopped: set it, from any thread,
+        to end what is being written; the answer keeps what there is.
 
         Raises QuestionError for a question that is empty or too long. The turn is remembered when the answer is whole.
         """
         question = check_question(question)
         stopped = stopped or Flag()
         started = time.perf_counter()
-        wordings, rewriting, notices = self._wordings(question, stopped)
+        # From here on names are spelt as the sources do.
+        spelt = self._retriever.as_written(question)
+        wordings, rewriting, notices = self._wordings(spelt, stopped)
         standalone = wordings.standalone
         if standalone != question:
             yield Rewritten(standalone)
@@ -117,7 +119,7 @@ class Conversation:
         retrieved = time.perf_counter()
         yield Found(tuple(passages))
         reading = self._reader.read(
-            Asked(question, standalone, wordings.names, self._last_answer() if standalone != question else ""), passages, sources
+            Asked(spelt, standalone, wordings.names, self._last_answer() if standalone != spelt else ""), passages, sources
         )
         composed: Composed | None = None
         task = Task(standalone, self._turns, reading, passages, sources, self._threshold, stopped)

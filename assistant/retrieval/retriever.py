@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
@@ -9,12 +10,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from assistant.retrieval.aliases import Aliases
 from assistant.retrieval.fusion import reciprocal_rank_fusion
 from assistant.retrieval.passages import Passage
 from assistant.retrieval.rerankers import Reranker
 from index.embedders import Embedder
 from index.filters import Filter
-from index.speakers import asks_who_says, matter
+from index.speakers import asks_who_says, folded, matter
 from index.store import ChunkStore
 
 Stages = Literal["words", "dense", "fused", "reranked"]
@@ -24,6 +26,8 @@ _DEPTH = 50
 _MOST_SPEAKERS = 4
 # Weight of what is found in the voices that are asked for, beside what is found in all.
 _ASKED_VOICE = 0.5
+# And of what is found with a name spelt otherwise.
+_OTHER_SPELLING = 0.5
 
 
 class Wordings(NamedTuple):
@@ -58,13 +62,25 @@ class Retriever:
     """stages: word search alone, dense search alone, both fused, or both fused and re-ranked."""
 
     def __init__(
-        self, store: ChunkStore, embedder: Embedder, reranker: Reranker | None = None, *, stages: Stages = "reranked"
+        self,
+        store: ChunkStore,
+        embedder: Embedder,
+        reranker: Reranker | None = None,
+        *,
+        stages: Stages = "reranked",
+        aliases: Aliases | None = None,
     ) -> None:
-        """reranker: None leaves the order of fusion."""
+        """reranker: None leaves the order of fusion. aliases: names that the corpus spells in several ways."""
         self._store = store
         self._embedder = embedder
         self._reranker = reranker
         self._stages = stages
+        self._aliases = aliases or Aliases()
+        self._written: tuple[int, dict[str, bool]] = (-1, {})
+
+    def as_written(self, question: str) -> str:
+        """The question, with names spelt as the corpus does where it spells none as the question does."""
+        return self._aliases.as_written(question, self._is_written)
 
     def search(self, question: Wordings, count: int, *, only: Filter | None = None) -> list[Passage]:
         """The `count` best passages."""
@@ -91,6 +107,11 @@ class Retriever:
             _Search(query, only, 1 / number, "" if number == 1 else f", wording {number}", is_near=number == 1)
             for number, query in enumerate(dict.fromkeys(question.searched), start=1)
         ]
+        spelt = self._aliases.variants(question.searched[0], self._is_written) if searches else []
+        searches += [
+            _Search(query, only, _OTHER_SPELLING, f", spelling {number}", is_near=True)
+            for number, query in enumerate(spelt, start=2)
+        ]
         if searches and not (only and only.voices):
             # Those who are asked to speak are heard, each by what they say on it.
             speakers = self._store.speakers()
@@ -103,6 +124,16 @@ class Retriever:
                 for number, names in enumerate(people.values(), start=1)
             ]
         return searches
+
+    def _is_written(self, spelling: str, pattern: re.Pattern[str]) -> bool:
+        version = self._store.version
+        if self._written[0] != version:
+            self._written = (version, {})
+        known = self._written[1]
+        if spelling not in known:
+            chunks = self._store.get(hit.key for hit in self._store.lexical(spelling, _DEPTH))
+            known[spelling] = any(pattern.search(folded(chunk.text)) for chunk in chunks.values())
+        return known[spelling]
 
     def _search(self, searches: Sequence[_Search], vectors: Mapping[str, NDArray[np.float32]], count: int) -> list[Passage]:
         depth = max(_DEPTH, count)
