@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 import tomllib
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from index.build import ADDED
-from index.errors import CorpusError
-from index.loaders.metadata import metadata_path
+from index.errors import CorpusError, QuestionError
+from index.filters import check_date
+from index.loaders.metadata import metadata_path, write_metadata
 from index.loaders.registry import is_supported, supported_suffixes
 from index.settings import IndexSettings
 
@@ -78,6 +80,44 @@ def add_fetched(fetched: Fetched, settings: IndexSettings, told: Mapping[str, ob
     except OSError as error:
         raise CorpusError(f"{target} could not be written ({error.strerror}); check its folder and the disk.") from error
     return name, True
+
+
+def is_address(told: str) -> bool:
+    """Whether it is the address of something on the web, and no path."""
+    return re.match(r"https?://", told, re.IGNORECASE) is not None
+
+
+class Arrival(NamedTuple):
+    """What became of a web address."""
+
+    name: str
+    """Document id; empty where nothing was added."""
+    is_new: bool
+    refused: str
+    """Why nothing was added, in one sentence; empty otherwise."""
+
+
+def add_addresses(
+    addresses: Iterable[str], settings: IndexSettings, *, primary: bool = False, allow_private: bool = False
+) -> Iterator[Arrival]:
+    """Fetches one after the other, and keeps what comes. primary: also the primary sources that the corpus lists.
+
+    Raises CorpusError where these are asked for and it lists none.
+    """
+    from assistant.fetching import fetch
+
+    wanted: list[tuple[str, str | None, dict[str, object]]] = [(url, None, {}) for url in addresses]
+    wanted += [(each.url, each.place, each.told) for each in (primary_sources(settings) if primary else ())]
+    for url, place, told in wanted:
+        try:
+            found = fetch(url, max_bytes=settings.max_file_bytes, allow_private=allow_private)
+            if place is not None:
+                found = found._replace(place=f"{place}{Path(found.place).suffix}")
+            name, is_new = add_fetched(found, settings, told)
+        except CorpusError as error:
+            yield Arrival("", False, str(error))
+        else:
+            yield Arrival(name, is_new, "")
 
 
 class Primary(NamedTuple):
@@ -155,6 +195,30 @@ def _sorted_out(
             except OSError as error:
                 refused.append(f"{source} cannot be compared with {target} ({error.strerror}); check the permissions of both.")
     return wanted, present
+
+
+def describe_source(document: str, settings: IndexSettings, told: Mapping[str, str | Sequence[str]]) -> Path:
+    """Writes who wrote a document, when and so on into the file beside it, and gives that; empty words take it out again.
+
+    Raises CorpusError where the document is no file, a date is none, or the file cannot be written.
+    """
+    root, relative = (
+        (settings.added, document.removeprefix(f"{ADDED}/")) if document.startswith(f"{ADDED}/") else (settings.corpus, document)
+    )
+    place = root / relative
+    if not place.is_file() or not place.resolve().is_relative_to(root.resolve()):
+        raise CorpusError(f"{document} is no file of its own in the corpus {settings.corpus}; change it where it lies.")
+    try:
+        check_date(str(told.get("published") or "") or None, "published:")
+        return write_metadata(place, told)
+    except QuestionError as error:
+        raise CorpusError(str(error)) from error
+    except ValueError as error:
+        raise CorpusError(f"{metadata_path(place)} is not valid TOML ({error}); mend or remove it.") from error
+    except OSError as error:
+        raise CorpusError(
+            f"{metadata_path(place)} cannot be written ({error.strerror}); check the folder's permissions."
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,10 +50,6 @@ class Fetched(NamedTuple):
     """A relative path for it, made from the address that was asked for: "web/example.org/rivers-1a2b3c4d.html"."""
 
 
-def is_address(told: str) -> bool:
-    return re.match(r"https?://", told, re.IGNORECASE) is not None
-
-
 def fetch(url: str, *, max_bytes: int, allow_private: bool = False) -> Fetched:
     """Redirects are followed, each checked as the first address is; robots.txt is respected.
 
@@ -151,7 +147,7 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def _private(host: str) -> str:
-    return f"{host}: is an address of this machine or of a local network; add --allow-private if that is meant."
+    return f"{host}: belongs to this machine or a local network; `assistant add --allow-private` fetches it if that is meant."
 
 
 class _Resolver(AbstractResolver):

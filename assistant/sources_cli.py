@@ -114,22 +114,53 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
         """Take added sources out again. Their files are kept, and it is told where."""
         from assistant.adding import remove_source
         from assistant.opening import bring_up_to_date, open_assistant
-        from index.errors import CorpusError
 
         settings = settings_of(context, corpus, store)
-        known = [row.id for row in open_assistant(settings).store.documents()]
-        chosen: list[str] = []
-        for told in documents:
-            found = [name for name in known if name == told] or [name for name in known if name.endswith(f"/{told}")]
-            if len(found) != 1:
-                raise CorpusError(
-                    f"{told} names {'no document' if not found else f'{len(found)} documents'}; `assistant sources` lists them. "
-                    "Nothing was removed."
-                )
-            chosen += found
+        known = [row.id for row in open_assistant(settings).own.documents()]
+        chosen = [_one_of(told, known) for told in documents]
         for name in dict.fromkeys(chosen):
             removed = remove_source(name, settings.for_index())
             _tell(f"  removed  {name}; its file lies in {removed.kept}")
+        bring_up_to_date(settings, quiet=False)
+
+    @app.command()
+    def describe(
+        context: typer.Context,
+        document: Annotated[str, typer.Argument(metavar="DOCUMENT", help="As `assistant sources` names it, or its end.")],
+        title: Annotated[str | None, typer.Option("--title", metavar="WORDS")] = None,
+        author: Annotated[list[str] | None, typer.Option("--author", metavar="NAME", help="Repeatable.")] = None,
+        date: Annotated[str | None, typer.Option("--date", metavar="DATE", help="1999, 1999-05 or 1999-05-01.")] = None,
+        publisher: Annotated[str | None, typer.Option("--publisher", metavar="WORDS")] = None,
+        url: Annotated[str | None, typer.Option("--url", metavar="URL")] = None,
+        kind: Annotated[str | None, typer.Option("--kind", metavar="WORD")] = None,
+        cite_as: Annotated[str | None, typer.Option("--cite-as", metavar="WORDS", help="Short form in citations.")] = None,
+        corpus: Corpus = None,
+        store: Store = None,
+    ) -> None:
+        """Tell who wrote a document, when and so on, where its file does not, or tells it wrongly; "" takes it back.
+
+        It is written into a file beside the document's own.
+
+        Examples:
+
+        * `assistant describe article.pdf --author "Ada Moreno" --date 1999-05`
+        """
+        from assistant.adding import describe_source
+        from assistant.opening import bring_up_to_date, open_assistant
+
+        settings = settings_of(context, corpus, store)
+        assistant = open_assistant(settings)
+        name = _one_of(document, [row.id for row in assistant.own.documents()])
+        assistant.close()
+        given = {
+            "title": title, "published": date, "publisher": publisher, "url": url, "kind": kind, "cite_as": cite_as
+        }  # fmt: skip
+        told: dict[str, str | list[str]] = {key: value for key, value in given.items() if value is not None}
+        if author:
+            told["authors"] = [each for each in author if each.strip()]
+        if not told:
+            raise typer.BadParameter("tell something of it: --title, --author, --date, --publisher, --url, --kind or --cite-as.")
+        _tell(f"  written  {describe_source(name, settings.for_index(), told)}")
         bring_up_to_date(settings, quiet=False)
 
     @app.command()
@@ -180,9 +211,22 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
             typer.echo(line)
 
 
+def _one_of(told: str, known: Sequence[str]) -> str:
+    """The document that is meant. Raises CorpusError where that is none, or not only one."""
+    from index.errors import CorpusError
+
+    found = [name for name in known if name == told] or [name for name in known if name.endswith(f"/{told}")]
+    if len(found) != 1:
+        raise CorpusError(
+            f"{told} names {'no document' if not found else f'{len(found)} documents'}; `assistant sources` lists them. "
+            "Nothing was changed."
+        )
+    return found[0]
+
+
 def _sorted_out(told: Sequence[str]) -> tuple[list[Path], list[str]]:
     """(files and folders, web addresses). Patterns that the shell left as they are are unfolded."""
-    from assistant.fetching import is_address
+    from assistant.adding import is_address
 
     paths: list[Path] = []
     for each in told:
@@ -198,29 +242,19 @@ def _sorted_out(told: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 def _fetched(settings: Settings, addresses: Sequence[str], *, primary: bool, allow_private: bool) -> list[str]:
     """The ids of what is new. What cannot be fetched is told; raises CorpusError where nothing at all could be."""
-    from assistant.adding import add_fetched, primary_sources
-    from assistant.fetching import fetch
+    from assistant.adding import add_addresses
     from index.errors import CorpusError
 
-    index = settings.for_index()
-    wanted: list[tuple[str, str | None, dict[str, object]]] = [(url, None, {}) for url in addresses]
-    wanted += [(each.url, each.place, each.told) for each in (primary_sources(index) if primary else ())]
-    added, failed = [], []
-    for url, place, told in wanted:
-        try:
-            found = fetch(url, max_bytes=index.max_file_bytes, allow_private=allow_private)
-            if place is not None:
-                found = found._replace(place=f"{place}{Path(found.place).suffix}")
-            name, is_new = add_fetched(found, index, told)
-        except CorpusError as error:
-            failed.append(str(error))
-            _tell(f"  not added      {error}", err=True)
-            continue
-        _tell(f"  {'fetched' if is_new else 'there already'}  {name}")
-        added += [name] if is_new else []
-    if failed and len(failed) == len(wanted):
-        raise CorpusError("nothing was fetched." if len(failed) > 1 else failed[0])
-    return added
+    arrivals = []
+    for each in add_addresses(addresses, settings.for_index(), primary=primary, allow_private=allow_private):
+        arrivals.append(each)
+        if each.refused:
+            _tell(f"  not added      {each.refused}", err=True)
+        else:
+            _tell(f"  {'fetched' if each.is_new else 'there already'}  {each.name}")
+    if arrivals and all(each.refused for each in arrivals):
+        raise CorpusError("nothing was fetched." if len(arrivals) > 1 else arrivals[0].refused)
+    return [each.name for each in arrivals if each.is_new]
 
 
 def _tell_plan(settings: Settings, *, rebuild: bool) -> None:

@@ -74,6 +74,11 @@ class Document:
         return self.locators[bisect_right(self.locators, offset, key=lambda locator: locator.start) - 1]
 
 
+def names_in(told: str) -> tuple[str, ...]:
+    """The names that stand in one line of a file's properties, semicolons between them."""
+    return tuple(name for each in told.split(";") if (name := " ".join(each.split())))
+
+
 def citation_name(authors: tuple[str, ...], published: str | None, title: str) -> str:
     """The usual author-year form ("Vu 2021", "Ku and Mirasola 2017"), or the title where no author is known."""
     families = [author.split()[-1] for author in authors if author.strip()]

@@ -93,7 +93,7 @@ def sentences_with_voices(document: Document, start: int, end: int) -> Iterator[
         house = voice_at(document, locator)
         if locator.voice is not None or document.kind == TRANSCRIPT:
             voice = house
-        elif told := _reported(text[first:last], house, text):
+        elif told := _reported(text[first:last], house, document):
             voice = told
         elif voice is None or "\n\n" in text[before:first] or not _GOES_ON.match(text, first):
             voice = house
@@ -102,15 +102,19 @@ def sentences_with_voices(document: Document, start: int, end: int) -> Iterator[
             yield first, last, voice
 
 
-def _reported(sentence: str, house: Voice, text: str) -> Voice | None:
+def _reported(sentence: str, house: Voice, document: Document) -> Voice | None:
+    text = document.text
     outer = _speaker(_REPORTS.match(sentence) or _ACCORDING.search(sentence) or _TRAILING.search(sentence), text)
     if outer is None:
         return None
     nested = _speaker(_NESTED.search(sentence), text)
     if nested is not None and nested != outer:
         return Voice(nested, outer)
-    # Authors who write of themselves by name.
-    return house if _same(outer, house.speaker) else Voice(outer, house.speaker)
+    # Authors who write of themselves by name; of several it is the one who is named.
+    own = next((author for author in document.authors if _same(outer, author)), None)
+    if own is not None and len(document.authors) > 1:
+        return Voice(own)
+    return house if own is not None or _same(outer, house.speaker) else Voice(outer, house.speaker)
 
 
 def _speaker(match: re.Match[str] | None, text: str) -> str | None:

@@ -116,6 +116,21 @@ def test_a_line_break_or_code_in_a_file_s_name_breaks_no_line(command: Command, 
         assert told.returncode == 0 and "\x1b" not in told.stdout and "new line" in told.stdout
 
 
+def test_a_document_is_described_and_its_file_stays(command: Command, where: list[str], corpus: Path) -> None:
+    before = (corpus / "bread.txt").read_bytes()
+    done = command("describe", "bread.txt", "--author", "Ada Moreno", "--author", "Jonas Keller", "--date", "1999-05", *where)
+    assert done.returncode == 0 and "1 changed" in done.stdout and "0 chunks embedded" in done.stdout
+    assert "Ada Moreno, Jonas Keller · 1999-05" in command("sources", *where).stdout
+    assert (corpus / "bread.txt").read_bytes() == before
+    for wrong, what in ((["--date", "soon"], "soon is no date"), (["--title", "x"], "names no document")):
+        name = "nothing.txt" if "document" in what else "bread.txt"
+        refused = command("describe", name, *wrong, *where)
+        assert refused.returncode == 1 and what in refused.stderr
+    assert command("describe", "bread.txt", *where).returncode == 2
+    assert command("describe", "bread.txt", "--date", "", *where).returncode == 0
+    assert "1999" not in (corpus / "bread.txt.meta.toml").read_text()
+
+
 def test_an_added_source_is_removed_and_its_file_is_kept(
     command: Command, where: list[str], tmp_path: Path, corpus: Path
 ) -> None:

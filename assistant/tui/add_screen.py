@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import urlsplit
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,6 +16,7 @@ from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
+from assistant.adding import is_address
 from assistant.inert import one_line
 from assistant.tui.mode_screen import behind
 from index.errors import AssistantError
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from assistant.assembly import Assistant
 
 _SEPARATOR = " ; "
-_KEYS = "Right arrow completes a path; a semicolon between several. Enter shows what would be added. Esc changes nothing."
+_KEYS = (
+    "Right arrow completes a path; a semicolon between several; web addresses too. Enter shows what would be added. "
+    "Esc changes nothing."
+)
 _MOST_REFUSALS = 4
 _MOST_NAMES = 6
 
@@ -60,7 +65,9 @@ class PathSuggester(Suggester):
         return None
 
 
-class AddScreen(ModalScreen[bool | None]):
+class AddScreen(ModalScreen[list[str] | None]):
+    """Gives the ids of what was added."""
+
     CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Close")]
 
@@ -73,7 +80,9 @@ class AddScreen(ModalScreen[bool | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog wide-dialog"):
-            yield Static(Content.assemble(("Add files or folders", "bold"), f"  ({supported_suffixes()})"), markup=False)
+            yield Static(
+                Content.assemble(("Add files, folders or web addresses", "bold"), f"  ({supported_suffixes()})"), markup=False
+            )
             yield Input(_SEPARATOR.join(self._given), placeholder="~/papers", suggester=PathSuggester(), id="paths")
             yield Static("", markup=False, id="adding-plan")
             yield Static(_KEYS, markup=False, classes="note")
@@ -92,46 +101,71 @@ class AddScreen(ModalScreen[bool | None]):
     @on(Input.Submitted)
     def submitted(self) -> None:
         value = self.query_one(Input).value
-        paths = [Path(part.strip()).expanduser() for part in value.split(_SEPARATOR.strip()) if part.strip()]
-        if not paths:
+        told = [part.strip() for part in value.split(_SEPARATOR.strip()) if part.strip()]
+        addresses = [each for each in told if is_address(each)]
+        paths = [Path(each).expanduser() for each in told if not is_address(each)]
+        if not told:
             return
         if value == self._planned:
-            self._add(paths)
+            self._add(paths, addresses)
         else:
-            self._plan(value, paths)
+            self._plan(value, paths, addresses)
 
     @behind("adding")
-    def _plan(self, value: str, paths: list[Path]) -> None:
-        from assistant.adding import plan_adding
+    def _plan(self, value: str, paths: list[Path], addresses: list[str]) -> None:
+        from assistant.adding import Wanted, plan_adding
 
         try:
-            wanted = plan_adding(paths, self._assistant.settings.for_index(), replace=False)
+            index = self._assistant.settings.for_index()
+            wanted = plan_adding(paths, index, replace=False) if paths else Wanted((), (), (), 0)
             seconds = self._assistant.seconds_for_size(wanted.size) if wanted.copied else None
         except (AssistantError, OSError) as error:
             self.app.call_from_thread(self._tell, Content(f"✗ {one_line(str(error))}"), _KEYS)
             return
         about = f", ≈ {max(1, round(seconds))} s" if seconds is not None else ""
-        lines = [f"{len(wanted.copied)} to add ({wanted.size / 1_000_000:.1f} MB{about}), {len(wanted.present)} there already"]
+        lines = []
+        if paths:
+            size = f"{wanted.size / 1_000_000:.1f} MB{about}"
+            lines.append(f"{len(wanted.copied)} to add ({size}), {len(wanted.present)} there already")
         if wanted.copied:
             more = " …" if len(wanted.copied) > _MOST_NAMES else ""
             lines.append(f"  {one_line(', '.join(wanted.copied[:_MOST_NAMES]))}{more}")
+        if addresses:
+            hosts = ", ".join(dict.fromkeys(urlsplit(each).netloc for each in addresses))
+            lines.append(f"{len(addresses)} to fetch from {one_line(hosts)}")
         lines += [f"✗ {one_line(each)}" for each in wanted.refused[:_MOST_REFUSALS]]
         lines += [f"✗ … and {len(wanted.refused) - _MOST_REFUSALS} more"] if len(wanted.refused) > _MOST_REFUSALS else []
-        if wanted.copied:
+        adds = bool(wanted.copied or addresses)
+        if adds:
             self._planned = value
-        keys = "Enter adds them and brings the index up to date. Esc changes nothing." if wanted.copied else _KEYS
+        keys = "Enter adds them and brings the index up to date. Esc changes nothing." if adds else _KEYS
         self.app.call_from_thread(self._tell, Content("\n".join(lines)), keys)
 
     @behind("adding")
-    def _add(self, paths: list[Path]) -> None:
-        from assistant.adding import add_sources
+    def _add(self, paths: list[Path], addresses: list[str]) -> None:
+        from assistant.adding import add_addresses, add_sources
 
+        index = self._assistant.settings.for_index()
+        added: list[str] = []
+        refused: list[str] = []
         try:
-            add_sources(paths, self._assistant.settings.for_index(), replace=False)
+            if paths:
+                done = add_sources(paths, index, replace=False)
+                added, refused = list(done.copied), list(done.refused)
+            for number, each in enumerate(addresses, start=1):
+                self.app.call_from_thread(self._tell, Content(f"○ fetching {number} of {len(addresses)} …"), "")
+                arrived = next(add_addresses([each], index))
+                added += [arrived.name] if arrived.is_new else []
+                refused += [arrived.refused or f"{arrived.name} is there already."] if not arrived.is_new else []
         except (AssistantError, OSError) as error:
-            self.app.call_from_thread(self._tell, Content(f"✗ {one_line(str(error))}"), _KEYS)
-            return
-        self.app.call_from_thread(self.dismiss, True)
+            refused.append(str(error))
+        if added:
+            for each in refused[:_MOST_REFUSALS]:
+                self.app.call_from_thread(self.app.notify, one_line(each), severity="warning", timeout=12, markup=False)
+            self.app.call_from_thread(self.dismiss, added)
+        else:
+            lines = "\n".join(f"✗ {one_line(each)}" for each in refused[:_MOST_REFUSALS])
+            self.app.call_from_thread(self._tell, Content(lines), _KEYS)
 
     def _tell(self, plan: Content, keys: str) -> None:
         if self.is_attached:

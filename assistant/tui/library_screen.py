@@ -1,4 +1,4 @@
-"""F3: the documents: found, previewed, added, removed, and the index brought up to date."""
+"""F3: the documents: found, previewed, described, added, removed, and the index brought up to date."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ _COLUMNS = ("Title", "State", "Author", "Date", "Kind", "Chunks", "Tokens", "Add
 _LONGEST_PREVIEW = 6_000
 _LONGEST_TITLE = 44
 _LONGEST_AUTHOR = 20
+_MOST_COPIES = 3
+# Each costs some hundredths of a second.
+_MOST_COMPARED = 500
 
 
 class LibraryScreen(ModeScreen):
@@ -46,9 +49,10 @@ class LibraryScreen(ModeScreen):
         Binding("u", "update", "Update the index"),
         Binding("x", "stop", "Stop the update", show=False),
         Binding("delete,d", "remove", "Remove"),
+        Binding("t", "describe", "Title, author"),
         Binding("ctrl+z", "undo", "Put back", priority=True, show=False),
         Binding("v", "view", "Text or chunks"),
-        Binding("s", "sort", "Sort"),
+        Binding("s", "sort", "Sort", show=False),
         Binding("w", "watch", "Watch the folder", show=False),
         Binding("f", "failures", "Troubles", show=False),
         Binding("slash", "find", "Find", key_display="/"),
@@ -67,6 +71,8 @@ class LibraryScreen(ModeScreen):
         self._shows_chunks = False
         self._removed: list[Removed] = []
         self._began: float | None = None
+        self._just_added: list[str] = []
+        """Not looked at yet whether it says the same as another."""
 
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="shelf"):
@@ -122,6 +128,9 @@ class LibraryScreen(ModeScreen):
     def _show_rows(self, rows: list[DocumentRow], plan: Plan | None, seconds: float | None) -> None:
         if self.is_attached:
             self._rows, self._plan, self._seconds = rows, plan, seconds
+            if self._just_added and {row.id for row in rows}.issuperset(self._just_added):
+                self._tell_same(self._just_added[:_MOST_COMPARED])
+                self._just_added = []
             self._fill()
             self._tell_plan()
 
@@ -327,16 +336,50 @@ class LibraryScreen(ModeScreen):
         if self.chat.assistant is not None:
             self.app.push_screen(AddScreen(self.chat.assistant, paths), self._added)
 
-    def _added(self, is_added: bool | None) -> None:
-        if is_added:
+    def _added(self, names: list[str] | None) -> None:
+        if names:
             self.query_one("#find", Input).clear()
+            self._just_added = names
             self.chat.update_index()
+
+    @behind("same")
+    def _tell_same(self, names: list[str]) -> None:
+        """Copies of what is there are told, and kept: a person decides."""
+        from assistant.assembly import same_as
+
+        if self.chat.assistant is None:
+            return
+        try:
+            found = same_as(self.chat.assistant.settings, names)
+        except AssistantError:
+            return
+        for same in found[:_MOST_COPIES]:
+            how = "says word for word the same as" if same.share == 1 else f"shares {same.share:.0%} of its passages with"
+            words = one_line(f"{same.document} {how} {same.other}; Delete takes one out.")
+            self.app.call_from_thread(self.notify, words, severity="warning", timeout=15, markup=False)
 
     def on_paste(self, event: events.Paste) -> None:
         """Files that are dropped on a terminal come as a paste of their paths."""
         if paths := dropped_paths(event.text):
             event.stop()
             self.action_add(paths)
+
+    def action_describe(self) -> None:
+        from assistant.tui.describe_screen import DescribeScreen
+
+        name, assistant = self._row_at(), self.chat.assistant
+        if name is None or assistant is None:
+            return
+        try:
+            document = assistant.own.document(name)
+        except AssistantError:
+            self.notify("Not in the index yet; U takes it in first.", timeout=6)
+            return
+        self.app.push_screen(DescribeScreen(document, assistant.settings.for_index()), self._described)
+
+    def _described(self, is_changed: bool | None) -> None:
+        if is_changed:
+            self.chat.update_index()
 
     def action_remove(self) -> None:
         from assistant.adding import remove_source

@@ -16,7 +16,7 @@ from docx.table import Table
 from docx.text.paragraph import Paragraph
 from lxml import etree
 
-from index.documents import Document
+from index.documents import Document, names_in
 from index.errors import CorpusError
 from index.loaders.blocks import Piece, document_of, written
 from index.loaders.zipped import opened, xml
@@ -44,7 +44,7 @@ def load_docx(document_id: str, data: bytes, digest: str) -> tuple[Document, str
     if not text:
         raise CorpusError(f"{document_id}: holds no words.")
     # What the library and other programs write where nobody gave a name.
-    authors = [name for name in re.split(r"\s*;\s*", author) if name and name.lower() != "python-docx"]
+    authors = [name for name in names_in(author) if name.lower() != "python-docx"]
     return document_of(document_id, digest, text, blocks, title=title, authors=authors), None
 
 

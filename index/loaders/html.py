@@ -13,7 +13,7 @@ import trafilatura
 from lxml import etree
 from lxml import html as lxml_html
 
-from index.documents import Document
+from index.documents import Document, names_in
 from index.errors import CorpusError
 from index.loaders.blocks import Piece, document_of, written
 
@@ -30,6 +30,7 @@ _WITHIN_A_LINE = frozenset("br lb td th cell".split())
 # Letters of a block that stand in the article by no chance, and how much of it must be found in the page.
 _SURE = 20
 _MOST_OF_IT = 0.7
+_ENDS_A_SENTENCE = frozenset('.,;:!?”"’)»')
 _ISO_DATE = re.compile(r"\d{4}(?:-\d\d){0,2}\Z")
 
 
@@ -59,7 +60,7 @@ def load_html(document_id: str, data: bytes, digest: str) -> tuple[Document, str
         text,
         blocks,
         title=_told(found, "title"),
-        authors=[name.strip() for name in _told(found, "author").split(";") if name.strip()],
+        authors=names_in(_told(found, "author")),
         published=published if _ISO_DATE.match(published) else None,
         publisher=_told(found, "sitename") or None,
         url=_told(found, "url") or None,
@@ -164,6 +165,10 @@ def _walk(
             if tag in skipped and element is not root:
                 walk.skip_subtree()
                 continue
+            if (tag == "sup" or _points_to_a_note(tag, element)) and (mark := _note_mark(element, words)):
+                words.append(mark)
+                walk.skip_subtree()
+                continue
             if tag in _WITHIN_A_LINE:
                 words.append(" ")
             elif breaks:
@@ -182,6 +187,19 @@ def _walk(
         if element is not root:
             words.append(element.tail or "")
     yield from flushed()
+
+
+def _points_to_a_note(tag: str, element: etree._Element) -> bool:
+    return tag == "a" and any("noteref" in str(value) or "footnote-ref" in str(value) for value in element.attrib.values())
+
+
+def _note_mark(raised: etree._Element, before: Sequence[str]) -> str:
+    """ " [1]" for a raised number that points to a note: it must not run into the word before it."""
+    told = "".join(map(str, raised.itertext())).strip().strip("[]")
+    near = [each for each in (raised, raised.getparent(), *raised) if each is not None and isinstance(each.tag, str)]
+    links = any(each.tag.rsplit("}", 1)[-1] == "a" for each in near)
+    after = next((each.rstrip()[-1:] for each in reversed(before) if each.strip()), "")
+    return f" [{told}]" if re.fullmatch(r"\d{1,3}|[*†‡]", told) and (links or after in _ENDS_A_SENTENCE) else ""
 
 
 def _told(found: object, key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,30 @@ def read_metadata(path: Path, document_id: str) -> tuple[dict[str, Any], bytes |
         if isinstance(value, (dict, bool)) or (key in _WORDS and isinstance(value, list)):
             raise CorpusError(f"{document_id}: {key} in {place.name} must be {'a list of ' if key in _LISTS else ''}words.")
     return told, data
+
+
+def write_metadata(path: Path, told: Mapping[str, str | Sequence[str]]) -> Path:
+    """Puts what is told of the file beside it, and gives the place; what stands there else, comments too, stays. Empty words take
+    a key out: what the file itself tells counts again.
+
+    Raises OSError, and ValueError where what stands there is not valid TOML.
+    """
+    import tomlkit
+
+    place = metadata_path(path)
+    document = tomlkit.parse(place.read_text(encoding="utf-8")) if place.is_file() else tomlkit.document()
+    for key, value in told.items():
+        if value:
+            document[key] = value if isinstance(value, str) else list(value)
+        else:
+            document.pop(key, None)
+    if not document:
+        place.unlink(missing_ok=True)
+        return place
+    temporary = place.with_name(f".{place.name}.new")
+    temporary.write_text(tomlkit.dumps(document), encoding="utf-8")
+    temporary.replace(place)
+    return place
 
 
 def with_metadata(document: Document, told: dict[str, Any]) -> Document:

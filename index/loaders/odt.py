@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from index.documents import Document
+from index.documents import Document, names_in
 from index.errors import CorpusError
 from index.loaders.blocks import Piece, document_of, written
 from index.loaders.zipped import opened, part, text_of, xml
@@ -38,7 +38,7 @@ def load_odt(document_id: str, data: bytes, digest: str) -> tuple[Document, str 
         meta = None
     author = _first(meta, "initial-creator") or _first(meta, "creator")
     title = _first(meta, "title")
-    return document_of(document_id, digest, text, blocks, title=title, authors=[author] if author else []), None
+    return document_of(document_id, digest, text, blocks, title=title, authors=names_in(author)), None
 
 
 def _pieces(content: etree._Element) -> Iterator[Piece]:

@@ -53,6 +53,8 @@ _FEW_LETTERS = 15
 _LIGATURES = str.maketrans(
     {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "ft", "ﬆ": "st", "\0": "", "\xad": "-", "\xa0": " "}
 )
+# After these a small raised number is the mark of a note, and no power.
+_BEFORE_A_MARK = frozenset('.,;:!?”"’)»]')
 _NO_LETTER = re.compile(r"\(cid:\d+\)")
 _ENDS = re.compile(r"[.?!:;…][\"'”’»)\]]*(?:\s*\[?\d{1,3}\]?)?$")
 # "Treaties . . . . . . 12", in a table of contents.
@@ -132,11 +134,15 @@ def load_pdf(
         raise CorpusError(
             f"{document_id}: holds pictures of pages and no text; recognise its text (with ocrmypdf, say) and add that."
         )
-    paragraphs = _joined(_paragraphs(pages))
-    text, locators = _located(paragraphs, pages)
     meta = _metadata(pdf)
+    authors = _names(meta.get("author", ""))
+    found = _paragraphs(pages)
+    for paragraph in found:
+        # Below the title the names of its authors are in large letters, too.
+        paragraph.level *= not set(_names(paragraph.text)).issubset(authors)
+    paragraphs = _joined(found)
+    text, locators = _located(paragraphs, pages)
     title = meta.get("title") or _largest(paragraphs) or title_from_path(document_id)
-    authors = tuple(name for name in re.split(r"\s*;\s*|\s+and\s+|,\s+(?=\w+ \w)", meta.get("author", "")) if name)
     warnings = []
     scanned = [page.label for page in pages if page.label in empty and page.pictures]
     if scanned:
@@ -233,11 +239,27 @@ def _side_by_side(boxes: Sequence[LTTextBox], gutter: float) -> bool:
 
 def _line(line: LTTextLine) -> Iterator[_Line]:
     characters = [each for each in line if isinstance(each, LTChar) and each.get_text().strip()]
-    text = " ".join(line.get_text().translate(_LIGATURES).split())
+    text = " ".join(_marked(line, characters).translate(_LIGATURES).split())
     if text and characters:
         bold = sum("bold" in each.fontname.lower() or "black" in each.fontname.lower() for each in characters)
         size = median(each.size for each in characters)
         yield _Line(text, line.x0, line.x1, line.y0, round(size, 1), bold > len(characters) * 0.8)
+
+
+def _marked(line: LTTextLine, characters: Sequence[LTChar]) -> str:
+    """The line's words; a small raised number after the end of a sentence or at the line's beginning points to a note: "[1]"."""
+    usual = median(each.size for each in characters) if characters else 0.0
+    words, mark = "", ""
+    for each in line:
+        told = each.get_text()
+        raised = isinstance(each, LTChar) and each.size < 0.85 * usual and each.y0 > line.y0 + 0.1 * usual and told.isdecimal()
+        if raised and (mark or not words or words[-1] in _BEFORE_A_MARK):
+            mark += told
+            continue
+        if mark:
+            words, mark = f"{words} [{mark}] ", ""
+        words += told
+    return f"{words} [{mark}]" if mark else words
 
 
 def _letters(page: _Page) -> int:
@@ -258,14 +280,28 @@ def _without_heads_and_feet(pages: Sequence[_Page]) -> None:
         edges.append([*edge])
         for line in edge:
             places[_key(line)].append((number, line.y0))
+    counted = _counted(pages)
     for number, page in enumerate(pages):
-        drop = set()
+        drop = set(counted[number])
         for line in edges[number]:
             runs = sum(abs(height - line.y0) < _SAME_HEIGHT for _, height in places[_key(line)])
             apart = all(abs(other.y0 - line.y0) > _APART * line.size for other in page.lines if other.y0 != line.y0)
             if _PAGE_NUMBER.match(line.text) or runs >= (_RUNS - 1 if apart else _RUNS):
                 drop.add(line)
         page.boxes = [kept for box in page.boxes if (kept := [line for line in box if line not in drop])]
+
+
+def _counted(pages: Sequence[_Page]) -> list[list[_Line]]:
+    """Of each page the lowest or highest line, where these are numbers that count the pages."""
+    found: list[list[_Line]] = [[] for _ in pages]
+    for outermost in (min, max):
+        lines = [outermost(page.lines, key=lambda line: line.y0, default=None) for page in pages]
+        numbers = {at: int(line.text) - at for at, line in enumerate(lines) if line and re.fullmatch(r"\d{1,4}", line.text)}
+        usual, times = Counter(numbers.values()).most_common(1)[0] if numbers else (0, 0)
+        for at, line in enumerate(lines):
+            if line is not None and times > 1 and numbers.get(at) == usual:
+                found[at].append(line)
+    return found
 
 
 def _key(line: _Line) -> str:
@@ -386,6 +422,10 @@ def _located(paragraphs: Sequence[_Paragraph], pages: Sequence[_Page]) -> tuple[
     at -= 2
     close(at)
     return "\n\n".join(text), tuple(places)
+
+
+def _names(told: str) -> tuple[str, ...]:
+    return tuple(name for name in re.split(r"\s*;\s*|\s+and\s+|,\s+(?=\w+ \w)", told) if name)
 
 
 def _metadata(pdf: PDFDocument) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from docutils import nodes
 from docutils.core import publish_doctree
 
-from index.documents import Document
+from index.documents import Document, names_in
 from index.errors import CorpusError
 from index.loaders.blocks import Piece, document_of, written
 
@@ -35,9 +35,10 @@ def load_rst(document_id: str, text: str, digest: str) -> Document:
     except Exception as error:
         # The parser raises whatever a malformed file leads it into.
         raise CorpusError(f"{document_id}: is no sound reStructuredText ({type(error).__name__}); rename it to .txt.") from error
-    fields = dict(_fields(tree))
-    authors = [each.strip() for each in (fields.get("author") or fields.get("authors") or "").split(";") if each.strip()]
-    return document_of(document_id, digest, body, blocks, authors=authors, published=fields.get("date") or None)
+    fields = list(_fields(tree))
+    authors = [name for key, told in fields if key in ("author", "authors") for name in names_in(told)]
+    published = next((told for key, told in fields if key == "date" and told), None)
+    return document_of(document_id, digest, body, blocks, authors=authors, published=published)
 
 
 def _pieces(tree: nodes.document) -> Iterator[Piece]:
@@ -52,7 +53,12 @@ def _pieces(tree: nodes.document) -> Iterator[Piece]:
             yield Piece(" | ".join(" ".join(entry.astext().split()) for entry in node.children))
         elif isinstance(node, nodes.FixedTextElement):
             yield Piece(node.astext())
+        elif isinstance(node, (nodes.footnote, nodes.citation)):
+            label, *rest = node.children
+            yield Piece(f"[{label.astext()}] {' '.join(' '.join(each.astext() for each in rest).split())}")
         elif isinstance(node, nodes.TextElement):
+            for mark in node.findall(nodes.footnote_reference):
+                mark.children = [nodes.Text(f"[{mark.astext()}]")]
             yield Piece(" ".join(node.astext().split()))
         elif isinstance(node, nodes.Element):
             below = depth + isinstance(node, nodes.section)
@@ -62,4 +68,5 @@ def _pieces(tree: nodes.document) -> Iterator[Piece]:
 def _fields(tree: nodes.document) -> Iterator[tuple[str, str]]:
     for field in tree.findall(nodes.field):
         name, body = field.children
-        yield name.astext().lower(), " ".join(body.astext().split())
+        for paragraph in body.findall(nodes.paragraph):
+            yield name.astext().lower(), " ".join(paragraph.astext().split())

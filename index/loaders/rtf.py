@@ -6,7 +6,7 @@ import re
 
 from striprtf.striprtf import rtf_to_text
 
-from index.documents import Document, citation_name
+from index.documents import Document, citation_name, names_in
 from index.errors import CorpusError
 from index.loaders.text import paragraph_locators, title_from_path
 
@@ -31,7 +31,7 @@ def load_rtf(document_id: str, data: bytes, digest: str) -> tuple[Document, str 
     if not text:
         raise CorpusError(f"{document_id}: holds no words.")
     title = told.get("title") or title_from_path(document_id)
-    authors = (told["author"],) if told.get("author") else ()
+    authors = names_in(told.get("author", ""))
     return Document(
         id=document_id,
         title=title,

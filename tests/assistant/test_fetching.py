@@ -142,9 +142,7 @@ def test_a_redirection_to_a_local_network_is_looked_at_as_the_first_address_is(
     # The first address stands for one of the public web.
     checked = fetching._is_public
     monkeypatch.setattr(fetching, "_is_public", lambda address: str(address) == "127.0.0.1" or checked(address))
-    assert "169.254.169.254: is an address of this machine or of a local network" in refusal(
-        f"{site}/inside", allow_private=False
-    )
+    assert "169.254.169.254: belongs to this machine or a local network" in refusal(f"{site}/inside", allow_private=False)
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/x", "file:///etc/passwd", "http://", "http://user:secret@example.org/"])

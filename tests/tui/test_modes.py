@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from textual.events import Paste
 from textual.widgets import DataTable, Input, Select, Static, Switch, TabbedContent
 
 from assistant.adding import plan_adding, put_back, remove_source
+from assistant.fetching import fetch
 from assistant.tui.add_screen import AddScreen, PathSuggester
 from assistant.tui.app import ChatApp
 from assistant.tui.cases_screen import CasesScreen
 from assistant.tui.debate_screen import DebateScreen, Position
+from assistant.tui.describe_screen import DescribeScreen
 from assistant.tui.library_screen import dropped_paths
 from assistant.tui.run_screen import RunScreen
 from assistant.tui.source_screen import SourceScreen
 from index.embedders import LocalEmbedder
 from index.errors import CorpusError
 from index.settings import IndexSettings
-from tests.conftest import run_build
+from tests.conftest import BREAD, run_build
 from tests.tui.driving import SMALL, USUAL, WIDE, ask, ready, until
 from tests.tui.test_ask import told
 
@@ -116,6 +120,76 @@ async def test_files_are_added_after_a_plan_and_removed_and_put_back(app: ChatAp
         await pilot.press("ctrl+z")
         await until(pilot, lambda: "ferries" in cells(app, "#documents"), "it back")
         assert (tmp_path / "corpus/added/new/ferries.txt").read_text(encoding="utf-8") == "Mira Holt counts 91 ferries."
+
+
+async def test_what_a_document_is_can_be_told(app: ChatApp, corpus: Path) -> None:
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        await pilot.press("f3")
+        await until(pilot, lambda: "bread" in cells(app, "#documents"), "the documents")
+        app.screen.query_one("#documents", DataTable).move_cursor(row=cells(app, "#documents").index("bread"))
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, DescribeScreen), "the dialog")
+        app.screen.query_one("#authors", Input).value = "Ada Moreno;  Jonas Keller"
+        app.screen.query_one("#published", Input).value = "soon"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "soon is no date" in words(app, ".note"), "that it is no date")
+        assert not (corpus / "bread.txt.meta.toml").exists()
+        app.screen.query_one("#published", Input).value = "1999-05"
+        await pilot.press("ctrl+s")
+        await until(
+            pilot,
+            lambda: not isinstance(app.screen, DescribeScreen) and "Ada Moreno, Jonas K…" in cells(app, "#documents", 2),
+            "the authors",
+        )
+        assert app.assistant is not None and app.assistant.store.document("bread.txt").cite_as == "Moreno and Keller 1999"
+        beside = corpus / "bread.txt.meta.toml"
+        beside.write_text(f"# mine\n{beside.read_text()}")
+        await until(pilot, lambda: not app.is_building, "the end of the update")
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, DescribeScreen), "the dialog")
+        app.screen.query_one("#authors", Input).value = ""
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "authors" not in beside.read_text(), "it gone")
+        assert beside.read_text() == '# mine\npublished = "1999-05"\n'
+
+
+async def test_a_web_address_is_fetched_and_a_copy_is_told(app: ChatApp, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = BREAD.encode()
+            self.send_response(200 if self.path == "/loaf.txt" else 404)
+            self.send_header("Content-Type", "text/plain")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/loaf.txt"
+    try:
+        async with app.run_test(size=WIDE) as pilot:
+            await ready(pilot)
+            await pilot.press("f3", "a")
+            await until(pilot, lambda: isinstance(app.screen, AddScreen), "the prompt")
+            app.screen.query_one("#paths", Input).value = address
+            await pilot.press("enter")
+            await until(
+                pilot, lambda: f"1 to fetch from 127.0.0.1:{server.server_port}" in words(app, "#adding-plan"), "the plan"
+            )
+            await pilot.press("enter")
+            await until(pilot, lambda: "belongs to this machine" in words(app, "#adding-plan"), "that it is refused")
+            assert not (corpus / "added").exists()
+            # From a real server all the same.
+            monkeypatch.setattr("assistant.fetching.fetch", lambda url, **_: fetch(url, max_bytes=10_000, allow_private=True))
+            await pilot.press("enter")
+            await until(pilot, lambda: "says word for word the same as bread.txt" in told(app), "that it is a copy")
+            await until(pilot, lambda: any(title.startswith("loaf") for title in cells(app, "#documents")), "it")
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 async def test_a_drop_of_paths_opens_the_prompt_with_its_plan(app: ChatApp, tmp_path: Path) -> None:

@@ -78,10 +78,10 @@ class FewSources:
     writes = None
     settings = Settings()
     store: FewSources
-    ledger: FewSources
+    own: FewSources
 
     def __init__(self) -> None:
-        self.store = self.ledger = self
+        self.store = self.own = self
 
     def document(self, document_id: str) -> Document:
         return DOCUMENT
@@ -92,7 +92,7 @@ class FewSources:
         )  # fmt: skip
         return [row]
 
-    def speakers(self) -> list[str]:
+    def speaker_names(self) -> list[str]:
         return ["Ada Moreno", "Jonas Keller"]
 
     def converse(self, *_: object, **__: object) -> None:
