@@ -37,6 +37,8 @@ def opened(debate: Assistant) -> OpenAssistant:
         ("x source:debate source:a.md", Query("x", documents=("debate", "a.md"))),
         ("x date:>=2020 date:<=2021-06", Query("x", since="2020", until="2021-06")),
         ("x date:2021", Query("x", since="2021", until="2021")),
+        ("x date:>2020 date:<2022-01", Query("x", since="2021", until="2021-12")),
+        ("x date:>2020-12 date:<2022-03-01", Query("x", since="2021-01", until="2022-02-28")),
         ("Phạm Văn Đồng", Query("Phạm Văn Đồng", exact=("Phạm", "Văn", "Đồng"))),
         ('un"closed', Query('un"closed')),
         ("re-armed 1977-78", Query("re-armed 1977-78")),
@@ -46,7 +48,9 @@ def test_what_is_written_is_understood(told: str, asked: Query) -> None:
     assert parse(told) == asked
 
 
-@pytest.mark.parametrize("told", ["", "voice:Lan", "-war", "x date:>=soon", 'x voice:""', "x -kind:note", '""'])
+@pytest.mark.parametrize(
+    "told", ["", "voice:Lan", "-war", "x date:>=soon", "x date:>2021-02-30", 'x voice:""', "x -kind:note", '""']
+)
 def test_what_searches_for_nothing_is_refused(told: str) -> None:
     with pytest.raises(QuestionError):
         parse(told)

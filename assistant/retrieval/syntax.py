@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 
 from index.errors import QuestionError
 from index.filters import check_date
@@ -50,10 +51,11 @@ def parse(told: str) -> Query:
             raise QuestionError(f"{part[0]!r} in the search says nothing; write a word after it, as in voice:Lan.")
         if name == "date":
             value = check_date(value, "date:") or ""
-            if part["sign"] in (">=", ">", "=", None):
-                since = value
-            if part["sign"] in ("<=", "<", "=", None):
-                until = value
+            sign = part["sign"]
+            if sign in (">=", ">", "=", None):
+                since = _shifted(value, 1) if sign == ">" else value
+            if sign in ("<=", "<", "=", None):
+                until = _shifted(value, -1) if sign == "<" else value
         elif name:
             lists[name].append(value)
         elif part["minus"]:
@@ -75,6 +77,20 @@ def parse(told: str) -> Query:
         until,
         tuple(word for word in re.findall(r"\w+", " ".join(words)) if not word.isascii()),
     )
+
+
+def _shifted(told: str, by: int) -> str:
+    """The year, month or day after (1) or before (-1) the one told. Raises QuestionError for a day that there is not."""
+    parts = [int(each) for each in told.split("-")]
+    try:
+        if len(parts) == 3:
+            return (date(*parts) + timedelta(days=by)).isoformat()
+        if len(parts) == 2:
+            month = parts[0] * 12 + parts[1] - 1 + by
+            return f"{month // 12:04}-{month % 12 + 1:02}"
+        return f"{max(0, parts[0] + by):04}"
+    except (ValueError, OverflowError) as error:
+        raise QuestionError(f"date: {told} is no date; write 2021, 2021-06 or 2021-06-30.") from error
 
 
 def _spaced(text: str) -> str:

@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,14 @@ import index.build
 from index.build import Plan, Progress, build
 from index.embedders import LocalEmbedder
 from index.errors import CorpusError, StoreBusy, StoreError, StoreMismatch, StoreMissing
+from index.filters import Filter
 from index.health import examine
 from index.loaders.registry import Loaded, load
 from index.settings import IndexSettings
 from index.store import LocalStore
 from index.writing import build_lock
 from tests.conftest import BREAD, ROOT, run_build
+from tests.index.writing_files import column, pdf
 
 
 def found(settings: IndexSettings, embedder: LocalEmbedder, question: str) -> list[str]:
@@ -360,3 +363,50 @@ def test_doctor_tells_drift_and_damage(settings: IndexSettings, embedder: LocalE
     assert "missing or damaged" in told["words"][1]
     (settings.store / "ledger.db").write_bytes(b"x" * 5000)
     assert states()["store"][0] == "bad"
+
+
+def test_files_that_vanish_change_and_grow_while_they_are_read(settings: IndexSettings, embedder: LocalEmbedder) -> None:
+    corpus = settings.corpus
+    restless = {"grows.txt", "changes.md", "goes.txt", "goes.pdf", "swapped.txt"}
+    page = pdf([column(60, 700, ["The pier of Ulm was built in 1888."])])
+    stop = threading.Event()
+
+    def disturb() -> None:
+        for number in count():
+            if stop.wait(0.005):
+                return
+            with (corpus / "grows.txt").open("a", encoding="utf-8") as file:
+                file.write(f"Ferry number {number} left the pier. ")
+            (corpus / "changes.md").write_text(f"# Piers\n\nThere are {number} piers.\n" * (1 + number % 50), encoding="utf-8")
+            for name, data in (("goes.txt", b"The pier is closed."), ("goes.pdf", page)):
+                if (corpus / name).exists():
+                    (corpus / name).unlink()
+                else:
+                    (corpus / name).write_bytes(data)
+            (corpus / ".swapped.new").write_text(f"The ferry left {number} times.", encoding="utf-8")
+            (corpus / ".swapped.new").replace(corpus / "swapped.txt")
+
+    worker = threading.Thread(target=disturb)
+    worker.start()
+    try:
+        for _ in range(6):
+            report = run_build(settings, embedder)
+            assert all(sentence.split(":")[0] in restless for sentence in report.failed), report.failed
+            store = LocalStore(settings.store)
+            assert {"rivers.md", "bread.txt"} <= {row.id for row in store.documents()}
+            for row in store.documents():
+                document = store.document(row.id)
+                for chunk in store.get(store.keys_of(Filter(documents=(row.id,)))).values():
+                    assert document.text[chunk.start : chunk.end] == chunk.text
+            store.close()
+    finally:
+        stop.set()
+        worker.join()
+    assert not run_build(settings, embedder).failed
+    store = LocalStore(settings.store)
+    assert {row.id for row in store.documents()} == {
+        path.name for path in corpus.iterdir() if path.suffix in (".md", ".txt", ".pdf")
+    }
+    for name in ("grows.txt", "changes.md", "swapped.txt"):
+        assert store.document(name).text.strip() == (corpus / name).read_text(encoding="utf-8").strip()
+    store.close()
