@@ -31,7 +31,6 @@ from index.documents import Document
 from index.embedders import Embedder, RememberingEmbedder, embedder_for
 from index.errors import CorpusError, GeneratorError, QuestionError, SettingsError, StoreMissing, StoreOutdated
 from index.filters import Filter
-from index.joined import JoinedStore
 from index.sameness import Same, same_documents
 from index.store import ChunkStore, LocalStore
 from index.writing import upgrade
@@ -39,6 +38,7 @@ from index.writing import upgrade
 if TYPE_CHECKING:
     from assistant.answering.chat_api import ChatModel
     from assistant.servers import Server
+    from index.joined import JoinedStore
 
 # Tokens, where a model's own window is not told.
 _LOCAL_WINDOW = 4_096
@@ -65,7 +65,11 @@ class Assistant:
         """The store of the corpus itself, which builds change; `store` is what answers, with what is searched as well."""
         self.own.check(fingerprint=self._embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
         beside = _beside(settings, self._embedder.fingerprint)
-        self.store: LocalStore | JoinedStore = JoinedStore(self.own, beside) if beside else self.own
+        self.store: LocalStore | JoinedStore = self.own
+        if beside:
+            from index.joined import JoinedStore
+
+            self.store = JoinedStore(self.own, beside)
         reranker, self._reader = _reading(settings, self._embedder, self.store, self._reader_model)
         aliases = read_aliases([settings.aliases_file(), *(each.aliases_file() for each in _further(settings))])
         self._retriever = Retriever(self.store, self._embedder, reranker, stages=settings.retrieval, aliases=aliases)

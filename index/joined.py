@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from index.chunks import Chunk
 from index.documents import Document
 from index.filters import Filter
 from index.ledger import DocumentRow
+from index.lexical import Bags, analyse, bm25
 from index.speakers import Speakers
 from index.store import Hit, LocalStore
 
@@ -20,9 +22,7 @@ _BETWEEN = ":"
 
 
 class JoinedStore:
-    """A ChunkStore. Scores of dense search are the same whatever is beside it; those of word search count words in each store by
-    itself, so that what is rare in one is not made common by another.
-    """
+    """A ChunkStore. Scores are those of one store that held all chunks; those of word search nearly."""
 
     def __init__(self, first: LocalStore, beside: Mapping[str, LocalStore]) -> None:
         """beside: name -> store, built with the same model as the first."""
@@ -46,10 +46,28 @@ class JoinedStore:
             store.close()
 
     def dense(self, vector: NDArray[np.float32], count: int, *, only: Filter | None = None) -> list[Hit]:
-        return self._best(lambda store, allowed: store.dense(vector, count, only=allowed), count, only)
+        hits = [
+            Hit(self._key(hit.key, number), hit.score)
+            for number, store, allowed in self._asked(only)
+            for hit in store.dense(vector, count, only=allowed)
+        ]
+        # The sort keeps the order of equal ones: of the first store first.
+        return sorted(hits, key=lambda hit: -hit.score)[:count]
 
     def lexical(self, text: str, count: int, *, only: Filter | None = None) -> list[Hit]:
-        return self._best(lambda store, allowed: store.lexical(text, count, only=allowed), count, only)
+        """What each store finds, scored as in one of all: in a small one every word is frequent, and would count for little."""
+        keys: list[int] = []
+        bags: list[Bags] = []
+        for number, store, allowed in self._asked(only):
+            chunks = store.get(hit.key for hit in store.lexical(text, count, only=allowed))
+            titles = store.ledger.titles(chunk.document_id for chunk in chunks.values())
+            for key, chunk in chunks.items():
+                place = " ".join((titles.get(chunk.document_id, ""), *chunk.headings))
+                keys.append(self._key(key, number))
+                bags.append((Counter(analyse(place)), Counter(analyse(chunk.text))))
+        scores = bm25(list(dict.fromkeys(analyse(text))), bags, self.term_weights(text))
+        hits = [Hit(key, score) for key, score in zip(keys, scores, strict=True) if score]
+        return sorted(hits, key=lambda hit: -hit.score)[:count]
 
     def term_weights(self, text: str) -> dict[str, float]:
         """As of one store that held all chunks: BM25's weight tells how many chunks hold a word."""
@@ -95,15 +113,6 @@ class JoinedStore:
     def counts(self) -> dict[str, int]:
         counted = [store.counts() for store in self._stores]
         return {name: sum(each[name] for each in counted) for name in counted[0]}
-
-    def _best(self, search: Callable[[LocalStore, Filter | None], list[Hit]], count: int, only: Filter | None) -> list[Hit]:
-        hits = [
-            Hit(self._key(hit.key, number), hit.score)
-            for number, store, allowed in self._asked(only)
-            for hit in search(store, allowed)
-        ]
-        # The sort keeps the order of equal ones: of the first store first.
-        return sorted(hits, key=lambda hit: -hit.score)[:count]
 
     def _asked(self, only: Filter | None) -> Iterator[tuple[int, LocalStore, Filter | None]]:
         """Which stores a filter allows, and what of each."""

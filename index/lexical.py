@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -60,6 +60,26 @@ _ANALYSE = _analyser()
 def analyse(text: str) -> list[str]:
     """The words of a text as the index knows them: lower case, without accents and stop words, stemmed."""
     return list(_ANALYSE.analyze(text))
+
+
+Bags = tuple[Counter[str], Counter[str]]
+"""The analysed words of a chunk's place (title and headings), and of its text."""
+
+
+def bm25(terms: Sequence[str], chunks: Sequence[Bags], weights: Mapping[str, float]) -> list[float]:
+    """The score of each chunk, as the index scores it; how long chunks are is told by these.
+
+    weights: each term's inverse document frequency.
+    """
+    lengths = [fmean(bags[field].total() for bags in chunks) or 1.0 for field in (0, 1)] if chunks else []
+    scores = []
+    for bags in chunks:
+        score = 0.0
+        for bag, length, boost in zip(bags, lengths, (_PLACE_BOOST, 1.0), strict=True):
+            damping = _K1 * (1 - _B + _B * bag.total() / length)
+            score += boost * sum(weights[term] * bag[term] * (_K1 + 1) / (bag[term] + damping) for term in terms if bag[term])
+        scores.append(score)
+    return scores
 
 
 class WordIndex:
@@ -214,18 +234,10 @@ class WordIndex:
         """BM25 of the chunks that are kept beside the index, with the index's statistics."""
         if not self._late:
             return []
-        weights = self._weights(terms)
-        lengths = [fmean(bags[field].total() for bags in self._late.values()) or 1.0 for field in (0, 1)]
-        found = []
         keys = np.array(list(self._late), dtype=np.int64)
-        for key in (keys if among is None else keys[np.isin(keys, among)]).tolist():
-            bags = self._late[key]
-            score = 0.0
-            for bag, length, boost in zip(bags, lengths, (_PLACE_BOOST, 1.0), strict=True):
-                damping = _K1 * (1 - _B + _B * bag.total() / length)
-                score += boost * sum(weights[term] * bag[term] * (_K1 + 1) / (bag[term] + damping) for term in terms if bag[term])
-            if score:
-                found.append((key, score))
+        allowed = set((keys if among is None else keys[np.isin(keys, among)]).tolist())
+        scores = bm25(terms, list(self._late.values()), self._weights(terms))
+        found = [(key, score) for key, score in zip(self._late, scores, strict=True) if score and key in allowed]
         return sorted(found, key=lambda hit: -hit[1])
 
     def _note(self, token: str) -> None:

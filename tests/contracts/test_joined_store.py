@@ -60,7 +60,11 @@ def test_word_search_finds_the_same_passages_and_words_weigh_the_same(whole: Loc
     one, several = whole.lexical("alliance dam", 100), joined.lexical("alliance dam", 100)
     chunks, of_several = whole.get(hit.key for hit in one), joined.get(hit.key for hit in several)
     assert {plain(each.id) for each in of_several.values()} == {each.id for each in chunks.values()} and len(one) == len(several)
-    assert [hit.score for hit in several] == sorted((hit.score for hit in several), reverse=True)
+    # Where a store is small every word is frequent there, and yet counts as in all.
+    at = {plain(of_several[hit.key].id): hit.score for hit in several}
+    assert [at[chunks[hit.key].id] for hit in one] == pytest.approx([hit.score for hit in one], rel=0.1)
+    best = {chunks[hit.key].id for hit in one[:5]}
+    assert len(best & {plain(of_several[hit.key].id) for hit in several[:5]}) >= 4
     text = "the alliance of rivers and mark3x1 nowhere"
     assert joined.term_weights(text) == pytest.approx(whole.term_weights(text))
 
