@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -179,9 +181,17 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
         if not roots:
             raise CorpusError(f"the corpus {index.corpus} does not exist; choose one with --corpus.")
         # What is being saved settles first: between the removal and the arrival of a new version the old one is not lost.
+        stop = threading.Event()
+
+        def end(*_: object) -> None:
+            # Where Python cannot raise, in a destructor say, it would be forgotten.
+            stop.set()
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGINT, end)
         settled = changes(
             *roots, watch_filter=DefaultFilter(), debounce=4 * _SETTLED, step=_SETTLED, rust_timeout=500,
-            yield_on_timeout=True, raise_interrupt=False,
+            yield_on_timeout=True, raise_interrupt=False, stop_event=stop,
         )  # fmt: skip
         is_watching = False
         for found in settled:

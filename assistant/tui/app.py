@@ -18,6 +18,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.screen import ModalScreen, Screen, SystemModalScreen
+from textual.worker import Worker
 
 from assistant.inert import inert, one_line
 from assistant.tui.ask_screen import AskScreen
@@ -96,6 +97,8 @@ class ChatApp(App[None]):
         """Whether changes of the corpus are taken in by themselves."""
         self._drift_seen: Plan | None = None
         self._stop_building = Flag()
+        self._wants_another = False
+        """Whether the index is to be brought up to date once more after this build."""
         self._quitting = Flag()
 
     def on_mount(self) -> None:
@@ -171,7 +174,9 @@ class ChatApp(App[None]):
     def update_index(self) -> None:
         """Brings the index up to date; asking goes on meanwhile. After a failed start it starts again."""
         if self.is_building:
-            self.notify("The index is being built already.", timeout=4)
+            # What is wanted now may be of files that came after that one looked.
+            self._wants_another = True
+            self.notify("The index is being built already; what has changed since is taken in after that.", timeout=6)
         elif self.assistant is None:
             self._load_assistant()
         else:
@@ -183,7 +188,13 @@ class ChatApp(App[None]):
 
     def stop_building(self) -> None:
         """After the step that goes on; what is built so far is whole, and the next build goes on from there."""
+        self._wants_another = False
         self._stop_building.set()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.worker.group == "load" and event.worker.is_finished and self._wants_another and not self._quitting.is_set():
+            self._wants_another = False
+            self.update_index()
 
     @work(thread=True, exclusive=True, group="load")
     def _update_index(self) -> None:

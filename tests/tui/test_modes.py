@@ -79,6 +79,23 @@ async def test_a_plan_is_shown_before_work_and_the_update_takes_it_in(app: ChatA
         assert cells(app, "#documents", 1) == ["✓ current"] * 3
 
 
+async def test_what_is_wanted_while_the_index_is_built_is_done_after_it(app: ChatApp, corpus: Path) -> None:
+    for number in range(40):
+        (corpus / f"n{number}.txt").write_text(f"Ferry number {number} left the pier. " * 40, encoding="utf-8")
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        await until(pilot, lambda: not app.is_building, "the end of the start")
+        await pilot.press("f3", "u")
+        await until(pilot, lambda: app.is_building, "the beginning of the update")
+        # It has looked what there is already.
+        await until(pilot, lambda: app.progress is not None or not app.is_building, "it at work")
+        (corpus / "late.txt").write_text("The pier of Ulm was built in 1888.", encoding="utf-8")
+        app.update_index()
+        await until(
+            pilot, lambda: "late" in cells(app, "#documents") and "✓ The index is up to date" in words(app, "#plan"), "both"
+        )
+
+
 async def test_what_cannot_be_read_is_listed_with_its_reason(app: ChatApp, corpus: Path) -> None:
     (corpus / "bad.md").write_bytes(b"\x00\x01binary\xff" * 50)
     async with app.run_test(size=WIDE) as pilot:
