@@ -44,6 +44,7 @@ def add_sources(paths: Iterable[Path], settings: IndexSettings, *, replace: bool
 
     Raises CorpusError when a path does not exist, when nothing at all can be added, or when the folder cannot be written.
     """
+    check_corpus(settings)
     refused: list[str] = []
     copied: list[str] = []
     wanted, present = _sorted_out(list(paths), settings, refused, replace=replace, ignore=ignore)
@@ -87,6 +88,15 @@ def is_address(told: str) -> bool:
     return re.match(r"https?://", told, re.IGNORECASE) is not None
 
 
+def check_corpus(settings: IndexSettings) -> None:
+    """Raises CorpusError where there is no such corpus: it would be made where a name was only misspelt."""
+    if not settings.corpus.exists():
+        raise CorpusError(
+            f"there is no corpus {settings.corpus}; make it first: assistant corpus create NAME, or a folder of that name. "
+            "Nothing was added."
+        )
+
+
 class Arrival(NamedTuple):
     """What became of a web address."""
 
@@ -106,6 +116,7 @@ def add_addresses(
     """
     from assistant.fetching import fetch
 
+    check_corpus(settings)
     wanted: list[tuple[str, str | None, dict[str, object]]] = [(url, None, {}) for url in addresses]
     wanted += [(each.url, each.place, each.told) for each in (primary_sources(settings) if primary else ())]
     for url, place, told in wanted:
@@ -213,6 +224,8 @@ def describe_source(document: str, settings: IndexSettings, told: Mapping[str, s
         return write_metadata(place, told)
     except QuestionError as error:
         raise CorpusError(str(error)) from error
+    except UnicodeEncodeError as error:
+        raise CorpusError(f"{document}: what is told of it holds letters that cannot be written; nothing was changed.") from error
     except ValueError as error:
         raise CorpusError(f"{metadata_path(place)} is not valid TOML ({error}); mend or remove it.") from error
     except OSError as error:

@@ -182,4 +182,6 @@ def _by(row: DocumentRow, names: Sequence[str]) -> bool:
 
 
 def _below(name: str, documents: Sequence[str]) -> bool:
-    return not documents or any(name == each or name.startswith(f"{each.rstrip('/')}/") for each in documents)
+    return not documents or any(
+        name == each or name.startswith(each if each.endswith(":") else f"{each.rstrip('/')}/") for each in documents
+    )

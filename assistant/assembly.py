@@ -29,7 +29,7 @@ from index.chunks import Chunk
 from index.cross_encoders import CrossEncoder
 from index.documents import Document
 from index.embedders import Embedder, RememberingEmbedder, embedder_for
-from index.errors import CorpusError, GeneratorError, QuestionError, SettingsError, StoreMissing, StoreOutdated
+from index.errors import CorpusError, GeneratorError, QuestionError, SettingsError, StoreMismatch, StoreMissing, StoreOutdated
 from index.filters import Filter
 from index.sameness import Same, same_documents
 from index.store import ChunkStore, LocalStore
@@ -71,7 +71,7 @@ class Assistant:
 
             self.store = JoinedStore(self.own, beside)
         reranker, self._reader = _reading(settings, self._embedder, self.store, self._reader_model)
-        aliases = read_aliases([settings.aliases_file(), *(each.aliases_file() for each in _further(settings))])
+        aliases = read_aliases([settings.aliases_file(), *(each.aliases_file() for _, each in _further(settings))])
         self._retriever = Retriever(self.store, self._embedder, reranker, stages=settings.retrieval, aliases=aliases)
         self._opened: ChatModel | None = None
 
@@ -224,9 +224,7 @@ class Assistant:
         return [(self.store.document(name), spans) for name, spans in parts.items()]
 
     def suggestions(self) -> list[str]:
-        """Questions that the sources answer, for somebody who does not know them: from the corpus's issue map, else from its
-        headings.
-        """
+        """Questions to begin with, for somebody who does not know the sources: from the corpus's issue map, else its headings."""
         documents = self.store.documents()
         shown = map_of(self.store.document(row.id) for row in documents if row.kind == MAP)
         taken = [issue for issue in shown.issues if issue.positions][:_SUGGESTED]
@@ -237,7 +235,7 @@ class Assistant:
         if not asked:
             for row in sorted(documents, key=lambda row: -row.tokens)[:_SUGGESTED]:
                 headings = [each.headings[-1] for each in self.store.document(row.id).locators if each.headings]
-                asked.append(f"What do the sources say about {headings[0] if headings else row.title}?")
+                asked.append(f"What is said about {headings[0] if headings else row.title}?")
         return asked
 
     def drift(self) -> Plan | None:
@@ -327,26 +325,43 @@ def configured_address(settings: Settings) -> str | None:
     return settings.base_url or os.environ.get("OPENAI_BASE_URL")
 
 
-def _further(settings: Settings) -> Iterator[Settings]:
+def _further(settings: Settings) -> Iterator[tuple[str, Settings]]:
     """Of each corpus that is searched as well."""
+    own = settings.corpus.expanduser().resolve()
     for told in settings.also:
-        yield load_settings({"corpus": located(told).expanduser(), "also": ()})
+        sources = located(told).expanduser()
+        # The settings may name all that is read together, whichever of it is in use.
+        if sources.resolve() != own:
+            yield told, load_settings({"corpus": sources, "also": ()})
 
 
 def _beside(settings: Settings, fingerprint: str) -> dict[str, LocalStore]:
     """Name -> store of each corpus that is searched as well. Raises SettingsError, StoreMissing, StoreMismatch and StoreError."""
-    own, found = settings.corpus.expanduser().resolve(), dict[str, LocalStore]()
-    for told, each in zip(settings.also, _further(settings), strict=True):
-        name = told if is_name(told) else each.corpus.name
-        if each.corpus.resolve() == own or name in found:
-            raise SettingsError(f"also: {told} is searched already; name each corpus once.")
+    found: dict[str, LocalStore] = {}
+    for told, each in _further(settings):
+        name = told if is_name(told) else each.corpus.resolve().name
+        if not each.corpus.exists():
+            raise SettingsError(f"also: there is no corpus {told}; see: assistant corpus list")
+        if name in found:
+            raise SettingsError(f"also: two corpora would be called {name}; name each once, and give one a name of its own.")
         try:
             store = LocalStore(each.for_index().store)
         except StoreMissing as error:
             raise StoreMissing(
                 f"{told}, to be searched as well, has no index yet; build it: assistant index --corpus {told}"
             ) from error
-        store.check(fingerprint=fingerprint)
+        except StoreOutdated as error:
+            raise StoreOutdated(
+                f"the index of {told}, to be searched as well, is of an earlier release: assistant index --corpus {told}"
+            ) from error
+        try:
+            store.check(fingerprint=fingerprint)
+        except StoreMismatch as error:
+            store.close()
+            raise StoreMismatch(
+                f"the index of {told}, to be searched as well, was made with another model or precision than this one; "
+                "only corpora of the same can be searched together."
+            ) from error
         found[name] = store
     return found
 

@@ -33,7 +33,7 @@ app.add_typer(evals_app, name="eval")
 app.add_typer(corpora_app, name="corpus")
 
 Corpus = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--corpus",
         metavar="CORPUS",
@@ -354,6 +354,7 @@ def export(
     from assistant.history import History
     from assistant.inert import inert
     from assistant.opening import open_assistant
+    from assistant.settings import load_settings
     from index.errors import HistoryError
 
     settings = _settings(context, corpus, store, also=also)
@@ -369,6 +370,10 @@ def export(
         raise HistoryError(f"there is no conversation{f' {number}' if number else ''}; `assistant export` lists what is kept.")
     # Pinned ones stand first: the last is the one touched last.
     last = max(chosen, key=lambda each: each.touched)
+    of_conversation = Path(last.corpus)
+    if corpus is None and not (context.obj or {}).get("corpus") and of_conversation.exists():
+        # What it cites stands in the corpus that it was had over, whichever is in use now.
+        settings = load_settings({"corpus": of_conversation, "store": store, "also": settings.also})
     write_export(file, format_of(file), last, history.turns(last.number), open_assistant(settings).store.document)
     typer.echo(inert(f"{last.title} → {file}"))
     leave(0)
@@ -432,7 +437,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _settings(context: typer.Context, corpus: Path | None, store: Path | None, **given: str | list[str] | None) -> Settings:
+def _settings(context: typer.Context, corpus: str | None, store: Path | None, **given: str | list[str] | None) -> Settings:
     """Options count before and after the command's name."""
     from assistant.settings import load_settings
     from index.errors import SettingsError

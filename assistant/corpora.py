@@ -10,6 +10,7 @@ import shutil
 import time
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,17 +59,26 @@ def corpora_folder() -> Path:
     return platformdirs.user_data_path(APP, appauthor=False) / "corpora"
 
 
-def named_corpora() -> list[NamedCorpus]:
-    """By name. Raises SettingsError where one cannot be read."""
+def corpus_names() -> list[str]:
+    """Also of those that cannot be read. Raises SettingsError."""
     try:
-        return [_read(path.parent) for path in sorted(corpora_folder().glob(f"*/{_FILE}")) if _NAME.fullmatch(path.parent.name)]
+        return sorted(path.parent.name for path in corpora_folder().glob(f"*/{_FILE}") if _NAME.fullmatch(path.parent.name))
     except OSError as error:
         raise SettingsError(f"the named corpora in {corpora_folder()} cannot be read ({error.strerror}).") from error
 
 
+def named_corpora() -> list[NamedCorpus]:
+    """By name. One that cannot be read is left out: it is told where it is asked for, and must not stop the others."""
+    found = []
+    for name in corpus_names():
+        with suppress(SettingsError):
+            found.append(_read(corpora_folder() / name))
+    return found
+
+
 def is_name(told: str | Path) -> bool:
-    """Whether it can be the name of a corpus; one with a slash or a dot is a path."""
-    return _NAME.fullmatch(str(told)) is not None
+    """Whether it can be the name of a corpus: a word, and no path."""
+    return isinstance(told, str) and _NAME.fullmatch(told) is not None
 
 
 def corpus_named(name: str | Path) -> NamedCorpus | None:
@@ -113,40 +123,41 @@ def create(name: str, sources: Path | None, settings: Mapping[str, Any]) -> Name
 
 def rename(name: str, new: str) -> NamedCorpus:
     """Raises SettingsError and CorpusError."""
-    known = _known(name)
+    _check_known(name)
     _check_free(new)
+    folder = corpora_folder() / name
     try:
-        known.folder.rename(known.folder.with_name(new))
+        folder.rename(folder.with_name(new))
     except OSError as error:
-        raise CorpusError(f"{known.folder} cannot be renamed ({error.strerror}).") from error
-    return _read(known.folder.with_name(new))
+        raise CorpusError(f"{folder} cannot be renamed ({error.strerror}).") from error
+    return _read(folder.with_name(new))
 
 
 def delete(name: str) -> Path:
     """Gives where all that was kept of it lies from now on. Raises SettingsError and CorpusError."""
-    known = _known(name)
+    _check_known(name)
+    folder = corpora_folder() / name
     kept = corpora_folder() / _DELETED / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     try:
         kept.parent.mkdir(exist_ok=True)
-        shutil.move(known.folder, kept)
+        shutil.move(folder, kept)
     except OSError as error:
-        raise CorpusError(f"{known.folder} cannot be moved to {kept} ({error.strerror}).") from error
+        raise CorpusError(f"{folder} cannot be moved to {kept} ({error.strerror}).") from error
     return kept
 
 
-def _known(name: str) -> NamedCorpus:
-    known = corpus_named(name)
-    if known is None:
-        if name == DEBATE:
-            raise SettingsError(f"{DEBATE} is the corpus that ships with the program, and stays as it is.")
-        names = ", ".join(each.name for each in named_corpora())
-        raise SettingsError(f"there is no corpus {name}; there {f'are {names}' if names else 'is none but debate'}.")
-    return known
+def _check_known(name: str) -> None:
+    if name == DEBATE:
+        raise SettingsError(f"{DEBATE} is the corpus that ships with the program, and stays as it is.")
+    names = corpus_names()
+    if name not in names:
+        others = f"are {', '.join(names)}" if names else "is none"
+        raise SettingsError(f"there is no corpus {name}; there {others} beside {DEBATE}.")
 
 
 def _check_free(name: str) -> None:
     if not is_name(name):
-        raise SettingsError(f"{name!r} cannot name a corpus; take small letters, digits and hyphens, 64 at most.")
+        raise SettingsError(f"{name!r} cannot name a corpus; take small letters, digits, hyphens and underscores, 64 at most.")
     if name == DEBATE or (corpora_folder() / name).exists():
         raise SettingsError(f"there is a corpus {name} already; take another name, or see: assistant corpus list")
 
@@ -165,4 +176,5 @@ def _read(folder: Path) -> NamedCorpus:
         raise SettingsError(
             f"{path}: {unknown[0] if unknown else 'path or settings'} is not usable; it holds path, and [settings]."
         )
-    return NamedCorpus(folder.name, folder, Path(sources) if sources else folder / _SOURCES, settings)
+    # A relative path means what it says from where the file lies.
+    return NamedCorpus(folder.name, folder, folder / Path(sources).expanduser() if sources else folder / _SOURCES, settings)

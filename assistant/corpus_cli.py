@@ -49,20 +49,30 @@ def create(
 @app.command("list")
 def list_corpora(as_json: Json = False) -> None:
     """Show the corpora, which one is in use, and how much each holds."""
-    from assistant.corpora import DEBATE, named_corpora
+    from assistant.corpora import DEBATE, corpus_named, corpus_names, named_corpora
     from assistant.settings import BUNDLED_CORPUS, load_settings
+    from index.errors import SettingsError
 
     used = load_settings().corpus.expanduser().resolve()
     rows: list[dict[str, Any]] = [_row(DEBATE, BUNDLED_CORPUS, None)]
-    rows += [_row(each.name, each.sources, each) for each in named_corpora()]
+    readable = named_corpora()
+    rows += [_row(each.name, each.sources, each) for each in readable]
+    for broken in sorted(set(corpus_names()) - {each.name for each in readable}):
+        try:
+            corpus_named(broken)
+        except SettingsError as error:
+            _tell(f"! {error}", err=True)
     for row in rows:
         row["in_use"] = Path(row["sources"]).resolve() == used
     if as_json:
         typer.echo(json.dumps({"corpora": rows}, indent=2))
         return
     for row in rows:
-        size = f"{row['documents']} documents" if row["documents"] is not None else "no index yet"
+        count = row["documents"]
+        size = f"{count} document{'s' * (count != 1)}" if count is not None else "no index yet"
         _tell(f"{'*' if row['in_use'] else ' '} {row['name']:20} {size:>16}  {row['sources']}")
+        if row["trouble"] not in (None, "no index yet"):
+            _tell(f"{'':24}! {row['trouble']}")
         if row["suites"]:
             _tell(f"{'':24}suites: {', '.join(row['suites'])}")
     if not any(row["in_use"] for row in rows):
@@ -78,7 +88,8 @@ def use(name: Name) -> None:
 
     if not _exists(name):
         raise SettingsError(f"there is no corpus {name}; see: assistant corpus list")
-    file = write_settings({"corpus": None if name == DEBATE else name})
+    # A store that stands there belongs to the corpus before.
+    file = write_settings({"corpus": None if name == DEBATE else name, "store": None})
     _tell(f"{name} is in use; written to {file}")
     now = load_settings().corpus.expanduser().resolve()
     if now != located(name).expanduser().resolve():
@@ -90,13 +101,10 @@ def use(name: Name) -> None:
 def rename(name: Name, new: Annotated[str, typer.Argument(metavar="NEW", help="Its name from now on.")]) -> None:
     """Give a corpus another name."""
     from assistant.corpora import rename as rename_corpus
-    from assistant.settings import write_settings
 
-    was_used = _is_used(name)
     _check_not_built(name)
     made = rename_corpus(name, new)
-    if was_used:
-        write_settings({"corpus": new})
+    _follow(name, new)
     _tell(f"{name} is {new} now; sources in {made.sources}")
 
 
@@ -105,19 +113,32 @@ def delete(name: Name) -> None:
     """Delete a corpus. Its files are kept, and it is told where; a folder of yours is only forgotten."""
     from assistant.corpora import corpus_named
     from assistant.corpora import delete as delete_corpus
-    from assistant.settings import write_settings
+    from index.errors import SettingsError
 
-    was_used = _is_used(name)
     _check_not_built(name)
-    known = corpus_named(name)
+    try:
+        known = corpus_named(name)
+    except SettingsError:
+        known = None
     kept = delete_corpus(name)
     if known is not None and known.is_elsewhere:
         _tell(f"{name} is no name any more; {known.sources} is as it was, its settings lie in {kept}")
     else:
         _tell(f"{name} is deleted; its files lie in {kept}")
-    if was_used:
-        write_settings({"corpus": None})
+    if _follow(name, None):
         _tell("debate is in use again")
+
+
+def _follow(name: str, new: str | None) -> bool:
+    """Puts the new name wherever a settings file chooses the old one; whether any did. What chooses it otherwise is told."""
+    from assistant.settings import corpus_told_in, write_settings
+
+    files = [path for path, told in corpus_told_in().items() if told == name]
+    for path in files:
+        write_settings({"corpus": new} if new else {"corpus": None, "store": None}, path)
+    if os.environ.get("ASSISTANT_CORPUS") == name:
+        _tell(f"! ASSISTANT_CORPUS still says {name}", err=True)
+    return bool(files)
 
 
 def _settings(changes: list[str]) -> dict[str, Any]:
@@ -143,14 +164,16 @@ def _settings(changes: list[str]) -> dict[str, Any]:
 
 def _row(name: str, sources: Path, known: NamedCorpus | None) -> dict[str, Any]:
     from assistant.settings import Settings
-    from index.errors import StoreError
+    from index.errors import StoreError, StoreMissing
     from index.store import LocalStore
 
-    documents = chunks = None
+    documents = chunks = trouble = None
     try:
         store = LocalStore(Settings(corpus=sources).for_index().store)
-    except StoreError:
-        pass
+    except StoreMissing:
+        trouble = "no index yet"
+    except StoreError as error:
+        trouble = str(error)
     else:
         counts = store.counts()
         documents, chunks = counts["documents"], counts["chunks"]
@@ -164,6 +187,7 @@ def _row(name: str, sources: Path, known: NamedCorpus | None) -> dict[str, Any]:
         "suites": suites,
         "documents": documents,
         "chunks": chunks,
+        "trouble": trouble,
     }
 
 
@@ -173,23 +197,17 @@ def _exists(name: str) -> bool:
     return name == DEBATE or corpus_named(name) is not None
 
 
-def _is_used(name: str) -> bool:
-    from assistant.settings import load_settings, located
-
-    return _exists(name) and load_settings().corpus.expanduser().resolve() == located(name).expanduser().resolve()
-
-
 def _check_not_built(name: str) -> None:
     """Raises StoreBusy where its index is being built."""
     from assistant.settings import Settings, located
-    from index.errors import StoreBusy, StoreError
+    from index.errors import SettingsError, StoreBusy, StoreError
     from index.store import LocalStore
 
-    if not _exists(name):
-        return
     try:
+        if not _exists(name):
+            return
         store = LocalStore(Settings(corpus=located(name)).for_index().store)
-    except StoreError:
+    except (StoreError, SettingsError):
         return
     try:
         if store.is_being_built:

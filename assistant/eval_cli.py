@@ -70,7 +70,7 @@ def run_suite(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew although the file of --out holds a run.")] = False,
     as_json: Json = False,
-    corpus: Annotated[Path | None, typer.Option("--corpus", metavar="PATH", help="In place of the suite's corpus.")] = None,
+    corpus: Annotated[str | None, typer.Option("--corpus", metavar="PATH", help="In place of the suite's corpus.")] = None,
     store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index.")] = None,
 ) -> None:
     """Ask a suite's questions and measure the answers against gold; the exit code is 1 when a gate falls.
@@ -92,8 +92,7 @@ def run_suite(
 
     before: dict[str, Any] = context.obj or {}
     corpus = corpus or before.get("corpus")
-    corpus = located(corpus) if corpus else None
-    loaded = load_suite(suite, part=part, corpus=corpus)
+    loaded = load_suite(suite, part=part, corpus=located(corpus) if corpus else None)
     loaded = of_articles_kept_out(loaded) if kept_out else loaded
     store = store or before.get("store")
     # Said before the command's name they are settings like any other.
@@ -120,7 +119,7 @@ def run_suite(
     )
     if out is None:
         out = new_file(settings.evals_folder() / "runs", run)
-    again = _again(context, suite, out, corpus=corpus, store=store, changes=changes)
+    again = _again(context, suite, out, corpus=Path(corpus) if corpus else None, store=store, changes=changes)
     record = run_with_progress(loaded, assistant, cases, run, out, fresh=fresh, command=again)
     summary = summarise(record)
     if as_json:

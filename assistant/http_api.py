@@ -70,7 +70,7 @@ class Said(_Given):
 
 
 class Question(_Given):
-    question: Annotated[str, Field(min_length=1, max_length=LONGEST_QUESTION, description="What you want to know.")]
+    question: Annotated[str, Field(max_length=LONGEST_QUESTION, description="What you want to know.")]
     history: Annotated[list[Said], Field(max_length=200, description="What was said before, oldest first.")] = []
     voices: Annotated[list[Name], Field(max_length=100, description="Only what these speakers say.")] = []
     documents: Annotated[list[Name], Field(max_length=1_000, description="Only these documents, or folders of the corpus.")] = []
@@ -91,7 +91,6 @@ class Query(_Given):
     q: Annotated[
         str,
         Field(
-            min_length=1,
             max_length=LONGEST_QUESTION,
             description='Words; besides them "exact words", -without, author:, voice:, kind:, source:, date:>=2020.',
         ),
@@ -292,10 +291,13 @@ class Api:
                 yield event
             try:
                 await running
-            except (AssistantError, _Refused) as error:
+            except Exception as error:
                 if not has_begun:
                     raise
-                yield _sent("failed", dict(_told(503, str(error))))
+                # A second answer in the middle of the first would be read as a part of it.
+                known = isinstance(error, (AssistantError, _Refused))
+                status, detail = (503, str(error)) if known else (500, f"{type(error).__name__}; nothing in the index is lost.")
+                yield _sent("failed", dict(_told(status, detail)))
         finally:
             running.cancel()
 
@@ -428,8 +430,10 @@ def token_from(file: Path | None) -> str:
     """
     if file is None:
         return secrets.token_urlsafe(32)
-    file = file.expanduser()
     try:
+        file = file.expanduser()
+        if file.exists() and not file.is_file():
+            raise SettingsError(f"--token-file: {file} is no file; name one, or one that is not there yet.")
         with suppress(FileExistsError):
             opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(opened, "w", encoding="ascii") as new:
@@ -437,8 +441,14 @@ def token_from(file: Path | None) -> str:
         if os.name == "posix" and file.stat().st_mode & 0o077:
             raise SettingsError(f"--token-file: {file} may be read by others; chmod 600 it, or name another.")
         token = file.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text of plain letters"
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:
+        why = (
+            error.strerror
+            if isinstance(error, OSError)
+            else "there is no such user"
+            if isinstance(error, RuntimeError)
+            else "it is no text of plain letters"
+        )
         raise SettingsError(f"--token-file: {file} cannot be used ({why}).") from error
     if len(token) < _SHORTEST_TOKEN or not token.isprintable() or " " in token:
         raise SettingsError(f"--token-file: {file} must hold one word of at least {_SHORTEST_TOKEN} letters and digits.")

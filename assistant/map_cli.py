@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from assistant.assembly import Assistant
     from assistant.settings import Settings
 
-OpenSettings = Callable[[typer.Context, Path | None, Path | None], "Settings"]
+OpenSettings = Callable[[typer.Context, str | None, Path | None], "Settings"]
 
-Corpus = Annotated[Path | None, typer.Option("--corpus", metavar="PATH", help="Sources, instead of the alliance debate.")]
+Corpus = Annotated[str | None, typer.Option("--corpus", metavar="PATH", help="Sources, instead of the alliance debate.")]
 Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]

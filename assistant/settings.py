@@ -161,8 +161,9 @@ def load_settings(
     """command_line: what was given there; None values do not count. layers: (settings, where they are told) that count
     more than the environment, such as an evaluation suite's. Raises SettingsError naming key and place.
     """
-    files: dict[str, tuple[Any, str]] = {}
-    for path in (platformdirs.user_config_path(APP, appauthor=False) / _FILE, Path(_FILE)):
+    files: list[dict[str, tuple[Any, str]]] = []
+    for path in settings_files():
+        files.append({})
         for key, value in _from_file(path).items():
             if key in FOLDERS and isinstance(value, str) and not (key == "corpus" and _named(value)):
                 # A path in a file means what it says from where the file lies.
@@ -171,7 +172,7 @@ def load_settings(
                 value = [
                     each if is_name(each) else str(path.resolve().parent / Path(each).expanduser()) for each in map(str, value)
                 ]
-            files[key] = (value, str(path))
+            files[-1][key] = (value, str(path))
     environment = {
         name.removeprefix(_PREFIX).lower(): (text, f"the environment variable {name}")
         for name, text in os.environ.items()
@@ -182,12 +183,12 @@ def load_settings(
         for key, value in (command_line or {}).items()
         if value is not None
     }
-    told = [files, environment, *({key: (value, place) for key, value in layer.items()} for layer, place in layers), given]
+    told = [*files, environment, *({key: (value, place) for key, value in layer.items()} for layer, place in layers), given]
     merged: dict[str, tuple[Any, str]] = {}
     for each in told:
         if "corpus" in each and str(each["corpus"][0]).strip():
             each["corpus"] = (located(each["corpus"][0]), each["corpus"][1])
-            if "store" in merged and each["corpus"][0] != merged.get("corpus", (BUNDLED_CORPUS, ""))[0]:
+            if "store" in merged and not _same_place(each["corpus"][0], merged.get("corpus", (BUNDLED_CORPUS, ""))[0]):
                 # It is the index of the corpus that was told before.
                 del merged["store"]
         merged |= each
@@ -196,7 +197,7 @@ def load_settings(
     if named:
         if clash := sorted(set(named.settings) & set(FOLDERS)):
             raise SettingsError(f"{named.file}: {clash[0]} is a folder, which a corpus does not tell.")
-        later = {key for each in told[1:] for key in each}
+        later = {key for each in told[len(files) :] for key in each}
         merged |= {key: (value, str(named.file)) for key, value in named.settings.items() if key not in later}
     for key in FOLDERS:
         value, place = merged.get(key, (None, ""))
@@ -218,6 +219,15 @@ def load_settings(
         raise SettingsError(f"{place}: {key} is not usable: {first['msg'].lower()}.") from error
 
 
+def _same_place(one: Path, other: Path) -> bool:
+    return one.expanduser().resolve() == other.expanduser().resolve()
+
+
+def settings_files() -> tuple[Path, Path]:
+    """The user's own assistant.toml and that of this folder, which counts more; there may be neither."""
+    return platformdirs.user_config_path(APP, appauthor=False) / _FILE, Path(_FILE)
+
+
 def located(corpus: str | Path) -> Path:
     """The sources of a named corpus, where it is a name; else the path itself. Raises SettingsError."""
     known = _named(corpus)
@@ -226,7 +236,7 @@ def located(corpus: str | Path) -> Path:
 
 def _named(corpus: str | Path) -> Path | None:
     known = corpus_named(corpus)
-    return known.sources if known is not None else BUNDLED_CORPUS if str(corpus) == DEBATE else None
+    return known.sources if known is not None else BUNDLED_CORPUS if corpus == DEBATE else None
 
 
 def settings_file() -> Path:
@@ -235,14 +245,20 @@ def settings_file() -> Path:
     return here.resolve() if here.is_file() else platformdirs.user_config_path(APP, appauthor=False) / _FILE
 
 
-def write_settings(changed: Mapping[str, Any]) -> Path:
+def corpus_told_in() -> dict[Path, str]:
+    """The settings files that choose a corpus, and what they call it. Raises SettingsError."""
+    told = {path: _from_file(path).get("corpus") for path in settings_files()}
+    return {path: corpus for path, corpus in told.items() if isinstance(corpus, str)}
+
+
+def write_settings(changed: Mapping[str, Any], file: Path | None = None) -> Path:
     """Writes these settings into the file, whose comments and order stay; None takes a setting out. Gives the file's path.
 
-    Raises SettingsError for what is not usable, and then changes nothing.
+    file: instead of the one that `settings_file` gives. Raises SettingsError for what is not usable, and then changes nothing.
     """
     import tomlkit
 
-    path = settings_file()
+    path = file or settings_file()
     try:
         Settings(**{key: value for key, value in changed.items() if value is not None})
     except ValidationError as error:

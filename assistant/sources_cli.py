@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import logging
 import signal
 import sys
 import threading
@@ -16,10 +17,10 @@ import typer
 if TYPE_CHECKING:
     from assistant.settings import Settings
 
-OpenSettings = Callable[[typer.Context, Path | None, Path | None], "Settings"]
+OpenSettings = Callable[[typer.Context, str | None, Path | None], "Settings"]
 
 Corpus = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--corpus", metavar="CORPUS", help="A named corpus, folder or file, instead of the alliance debate."),
 ]
 Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index.")]
@@ -115,10 +116,10 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
     ) -> None:
         """Take added sources out again. Their files are kept, and it is told where."""
         from assistant.adding import remove_source
-        from assistant.opening import bring_up_to_date, open_assistant
+        from assistant.opening import bring_up_to_date
 
         settings = settings_of(context, corpus, store)
-        known = [row.id for row in open_assistant(settings).own.documents()]
+        known = _documents(settings)
         chosen = [_one_of(told, known) for told in documents]
         for name in dict.fromkeys(chosen):
             removed = remove_source(name, settings.for_index())
@@ -148,12 +149,10 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
         * `assistant describe article.pdf --author "Ada Moreno" --date 1999-05`
         """
         from assistant.adding import describe_source
-        from assistant.opening import bring_up_to_date, open_assistant
+        from assistant.opening import bring_up_to_date
 
         settings = settings_of(context, corpus, store)
-        assistant = open_assistant(settings)
-        name = _one_of(document, [row.id for row in assistant.own.documents()])
-        assistant.close()
+        name = _one_of(document, _documents(settings))
         given = {
             "title": title, "published": date, "publisher": publisher, "url": url, "kind": kind, "cite_as": cite_as
         }  # fmt: skip
@@ -181,6 +180,7 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
         if not roots:
             raise CorpusError(f"the corpus {index.corpus} does not exist; choose one with --corpus.")
         # What is being saved settles first: between the removal and the arrival of a new version the old one is not lost.
+        logging.getLogger("watchfiles").setLevel(logging.ERROR)
         stop = threading.Event()
 
         def end(*_: object) -> None:
@@ -219,6 +219,27 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
         print_sources(assistant.store.documents())
         for line in drift_lines(assistant.drift()):
             typer.echo(line)
+
+
+def _documents(settings: Settings) -> list[str]:
+    """Those of the index, and those that lie in the corpus and could not be read."""
+    from assistant.opening import open_assistant
+    from index.build import corpus_sources
+    from index.errors import CorpusError
+
+    assistant = open_assistant(_alone(settings))
+    known = [row.id for row in assistant.own.documents()]
+    assistant.close()
+    try:
+        lying = list(corpus_sources(settings.for_index()).by_id)
+    except CorpusError:
+        lying = []
+    return list(dict.fromkeys([*known, *lying]))
+
+
+def _alone(settings: Settings) -> Settings:
+    """What is done to one corpus needs no other."""
+    return settings.model_copy(update={"also": ()})
 
 
 def _one_of(told: str, known: Sequence[str]) -> str:
@@ -270,7 +291,7 @@ def _fetched(settings: Settings, addresses: Sequence[str], *, primary: bool, all
 def _tell_plan(settings: Settings, *, rebuild: bool) -> None:
     from assistant.assembly import planned
 
-    plan, seconds = planned(settings, rebuild=rebuild)
+    plan, seconds = planned(_alone(settings), rebuild=rebuild)
     for words, names in (("would add", plan.new), ("would read again", plan.touched), ("would remove", plan.removed)):
         for name in names:
             _tell(f"  {words}  {name}")

@@ -65,7 +65,8 @@ class JoinedStore:
                 place = " ".join((titles.get(chunk.document_id, ""), *chunk.headings))
                 keys.append(self._key(key, number))
                 bags.append((Counter(analyse(place)), Counter(analyse(chunk.text))))
-        scores = bm25(list(dict.fromkeys(analyse(text))), bags, self.term_weights(text))
+        weights = self.term_weights(text)
+        scores = bm25(list(weights), bags, weights)
         hits = [Hit(key, score) for key, score in zip(keys, scores, strict=True) if score]
         return sorted(hits, key=lambda hit: -hit.score)[:count]
 
@@ -138,4 +139,7 @@ class JoinedStore:
         """(number of the store, the document's id there)."""
         name, between, own = document_id.partition(_BETWEEN)
         number = self._names.index(name) if between and name in self._names[1:] else 0
+        if number and own and self._stores[0].ledger.titles([document_id]):
+            # A document of the first may be called so itself.
+            return 0, document_id
         return number, own if number else document_id

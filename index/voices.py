@@ -111,10 +111,10 @@ def _reported(sentence: str, house: Voice, document: Document) -> Voice | None:
     if nested is not None and nested != outer:
         return Voice(nested, outer)
     # Authors who write of themselves by name; of several it is the one who is named.
-    own = next((author for author in document.authors if _same(outer, author)), None)
+    own = next((author for author in document.authors or (house.speaker,) if _is(outer, author)), None)
     if own is not None and len(document.authors) > 1:
         return Voice(own)
-    return house if own is not None or _same(outer, house.speaker) else Voice(outer, house.speaker)
+    return house if own is not None else Voice(outer, house.speaker)
 
 
 def _speaker(match: re.Match[str] | None, text: str) -> str | None:
@@ -151,5 +151,10 @@ def _whole_names(name: str, text: str) -> Iterator[str]:
         end = text.find(name, end + len(name))
 
 
-def _same(one: str, other: str) -> bool:
-    return one.split()[-1] == other.split()[-1]
+def _is(told: str, author: str) -> bool:
+    """Whether a name may be the author's: the last word of it, and forenames that agree, were it by their first letters."""
+    *forenames, family = told.split()
+    *own, last = author.split()
+    return family == last and all(
+        any(name == each or (name.endswith(".") and each.startswith(name[:-1])) for each in own) for name in forenames
+    )

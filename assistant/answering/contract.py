@@ -55,6 +55,7 @@ class PassageJSON(TypedDict):
     end: int
     score: float
     ranks: dict[str, int]
+    voice: VoiceJSON
     text: str
 
 
@@ -153,6 +154,7 @@ def passage_as_json(passage: Passage, locator: str) -> PassageJSON:
         "end": passage.chunk.end,
         "score": round(passage.score, 6),
         "ranks": dict(passage.ranks),
+        "voice": {"speaker": passage.chunk.voice.speaker, "reported_by": passage.chunk.voice.reported_by},
         "text": passage.chunk.text,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -17,6 +18,8 @@ from index.store import ChunkStore
 
 _KEPT = 512
 # By words, of a passage that word search did not find: beyond all that it did.
+_HYPHENED_BEFORE = re.compile(r"(?:\w+-)+\Z")
+_HYPHENED_AFTER = re.compile(r"(?:-\w+)+")
 _UNRANKED = 101
 
 
@@ -179,12 +182,18 @@ class TrainedReader:
         )
 
 
+def _whole(text: str, start: int, end: int) -> tuple[int, int]:
+    """Of a word with hyphens the whole: "Thirty" is not what "Thirty-one" says."""
+    before, after = _HYPHENED_BEFORE.search(text[:start]), _HYPHENED_AFTER.match(text[end:])
+    return start - (len(before[0]) if before else 0), end + (len(after[0]) if after else 0)
+
+
 def _short_answers(read: Sequence[PassageReading], passages: Sequence[Passage]) -> list[ShortAnswer]:
     return [
         ShortAnswer(
             passage=number,
-            start=passage.chunk.start + told.answer[0],
-            end=passage.chunk.start + told.answer[1],
+            start=passage.chunk.start + _whole(passage.chunk.text, *told.answer)[0],
+            end=passage.chunk.start + _whole(passage.chunk.text, *told.answer)[1],
             score=told.relevance + told.answer_logit,
         )
         for number, (told, passage) in enumerate(zip(read, passages, strict=True))

@@ -20,6 +20,7 @@ _MOST_VARIANTS = 3
 _WORDS = re.compile(r"[^\W_]+")
 # What may stand, or not stand, between the parts of a name.
 _BETWEEN = r"[\s’'ʼ\-‐]*"
+_APART = r"[\s’'ʼ\-‐]+"
 
 
 IsWritten = Callable[[str, re.Pattern[str]], bool]
@@ -28,8 +29,10 @@ IsWritten = Callable[[str, re.Pattern[str]], bool]
 
 class _Spelling(NamedTuple):
     text: str
-    pattern: re.Pattern[str]
-    """Of folded text."""
+    written: re.Pattern[str]
+    """Finds it in folded text, its words apart as in it."""
+    asked: re.Pattern[str]
+    """Finds it in a folded question, which may run its words together."""
 
 
 class Aliases:
@@ -37,24 +40,28 @@ class Aliases:
 
     def __init__(self, groups: Iterable[Sequence[str]] = ()) -> None:
         # Of two spellings one of which holds the other the longer is looked for first.
-        self._groups = [[_Spelling(each, _pattern(each)) for each in sorted(group, key=len, reverse=True)] for group in groups]
+        self._groups = [[_spelling(each) for each in sorted(group, key=len, reverse=True)] for group in groups]
 
     def variants(self, text: str, is_written: IsWritten) -> list[str]:
         """The text with a name in it spelt otherwise, as somebody writes it too; a few at most."""
         found: dict[str, None] = {}
         for group in self._groups:
             spelt, places = _found(group, text)
-            others = [each for each in group if each is not spelt and is_written(*each)] if spelt is not None else []
+            others = [each for each in group if each is not spelt and is_written(each.text, each.written)] if spelt else []
             found |= dict.fromkeys(_put(text, places, each.text) for each in others)
-        return list(found)[:_MOST_VARIANTS]
+        return [each for each in found if folded(each) != folded(text)][:_MOST_VARIANTS]
 
     def as_written(self, text: str, is_written: IsWritten) -> str:
         """The text, where nobody writes a name as it does, with the name as somebody does."""
         for group in self._groups:
             spelt, places = _found(group, text)
-            if spelt is None or is_written(*spelt):
+            if spelt is None:
                 continue
-            other = next((each for each in group if each is not spelt and is_written(*each)), None)
+            if is_written(spelt.text, spelt.written):
+                # Its words may only be run together.
+                text = text if spelt.written.search(folded(text)) else _put(text, places, spelt.text)
+                continue
+            other = next((each for each in group if each is not spelt and is_written(each.text, each.written)), None)
             text = _put(text, places, other.text) if other is not None else text
         return text
 
@@ -81,18 +88,20 @@ def _is_group(told: object) -> bool:
     return isinstance(told, list) and len(told) > 1 and all(isinstance(each, str) and _WORDS.search(each) for each in told)
 
 
-def _pattern(spelling: str) -> re.Pattern[str]:
-    words = map(re.escape, _WORDS.findall(folded(spelling)))
-    return re.compile(rf"(?<!\w){_BETWEEN.join(words)}(?!\w)")
+def _spelling(told: str) -> _Spelling:
+    words = [re.escape(word) for word in _WORDS.findall(folded(told))]
+    written, asked = (re.compile(rf"(?<!\w){between.join(words)}(?!\w)") for between in (_APART, _BETWEEN))
+    return _Spelling(told, written, asked)
 
 
 def _found(group: Sequence[_Spelling], text: str) -> tuple[_Spelling | None, list[tuple[int, int]]]:
-    """The spelling that stands in the text, and where."""
+    """The spelling that stands in the text, and where: as it is written, if one is, else with its words run together."""
     plain, origins = _folded_with_places(text)
-    for each in group:
-        places = [(origins[match.start()], origins[match.end() - 1] + 1) for match in each.pattern.finditer(plain)]
-        if places:
-            return each, places
+    for pattern in ("written", "asked"):
+        for each in group:
+            places = [(origins[match.start()], origins[match.end() - 1] + 1) for match in getattr(each, pattern).finditer(plain)]
+            if places:
+                return each, places
     return None, []
 
 

@@ -131,9 +131,21 @@ class Retriever:
             self._written = (version, {})
         known = self._written[1]
         if spelling not in known:
-            chunks = self._store.get(hit.key for hit in self._store.lexical(spelling, _DEPTH))
-            known[spelling] = any(pattern.search(folded(chunk.text)) for chunk in chunks.values())
+            known[spelling] = self._stands_somewhere(spelling, pattern)
         return known[spelling]
+
+    def _stands_somewhere(self, spelling: str, pattern: re.Pattern[str]) -> bool:
+        if any(pattern.search(folded(name)) for name in self._store.speaker_names()):
+            return True
+        # Passages that hold its words apart from each other may rank before the one that holds the name.
+        for depth in (_DEPTH, 20 * _DEPTH):
+            hits = self._store.lexical(spelling, depth)
+            if any(pattern.search(folded(chunk.text)) for chunk in self._store.get(hit.key for hit in hits).values()):
+                return True
+            if len(hits) < depth:
+                return False
+        # So frequent are its words that it cannot be ruled out: the question stays as it is.
+        return True
 
     def _search(self, searches: Sequence[_Search], vectors: Mapping[str, NDArray[np.float32]], count: int) -> list[Passage]:
         depth = max(_DEPTH, count)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event as Flag
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
@@ -75,6 +77,8 @@ class AddScreen(ModalScreen[list[str] | None]):
         super().__init__()
         self._assistant = assistant
         self._given = paths
+        self._stop = Flag()
+        self._is_adding = False
         self._planned: str | None = None
         """The paths as they were when the plan was shown: Enter again adds them."""
 
@@ -86,6 +90,14 @@ class AddScreen(ModalScreen[list[str] | None]):
             yield Input(_SEPARATOR.join(self._given), placeholder="~/papers", suggester=PathSuggester(), id="paths")
             yield Static("", markup=False, id="adding-plan")
             yield Static(_KEYS, markup=False, classes="note")
+
+    async def action_dismiss(self, result: list[str] | None = None) -> None:
+        if self._is_adding:
+            # What has come is kept; the next address is not asked for any more.
+            self._stop.set()
+            self._tell(Content("○ ending after this address …"), "")
+        else:
+            self.dismiss(result)
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()
@@ -101,12 +113,14 @@ class AddScreen(ModalScreen[list[str] | None]):
     @on(Input.Submitted)
     def submitted(self) -> None:
         value = self.query_one(Input).value
-        told = [part.strip() for part in value.split(_SEPARATOR.strip()) if part.strip()]
+        # An address may hold a semicolon of its own.
+        told = [part.strip() for part in re.split(r"\s;\s|;(?=\s)|(?<=\s);|;(?=https?:|[~/.])", value) if part.strip()]
         addresses = [each for each in told if is_address(each)]
         paths = [Path(each).expanduser() for each in told if not is_address(each)]
-        if not told:
+        if not told or self._is_adding:
             return
         if value == self._planned:
+            self._is_adding = True
             self._add(paths, addresses)
         else:
             self._plan(value, paths, addresses)
@@ -131,7 +145,13 @@ class AddScreen(ModalScreen[list[str] | None]):
             more = " …" if len(wanted.copied) > _MOST_NAMES else ""
             lines.append(f"  {one_line(', '.join(wanted.copied[:_MOST_NAMES]))}{more}")
         if addresses:
-            hosts = ", ".join(dict.fromkeys(urlsplit(each).netloc for each in addresses))
+            try:
+                hosts = ", ".join(dict.fromkeys(urlsplit(each).netloc for each in addresses))
+            except ValueError as error:
+                self.app.call_from_thread(
+                    self._tell, Content(f"✗ an address is not well formed ({one_line(str(error))})."), _KEYS
+                )
+                return
             lines.append(f"{len(addresses)} to fetch from {one_line(hosts)}")
         lines += [f"✗ {one_line(each)}" for each in wanted.refused[:_MOST_REFUSALS]]
         lines += [f"✗ … and {len(wanted.refused) - _MOST_REFUSALS} more"] if len(wanted.refused) > _MOST_REFUSALS else []
@@ -153,16 +173,22 @@ class AddScreen(ModalScreen[list[str] | None]):
                 done = add_sources(paths, index, replace=False)
                 added, refused = list(done.copied), list(done.refused)
             for number, each in enumerate(addresses, start=1):
+                if self._stop.is_set():
+                    refused.append(f"{len(addresses) - number + 1} were not fetched any more.")
+                    break
                 self.app.call_from_thread(self._tell, Content(f"○ fetching {number} of {len(addresses)} …"), "")
                 arrived = next(add_addresses([each], index))
                 added += [arrived.name] if arrived.is_new else []
                 refused += [arrived.refused or f"{arrived.name} is there already."] if not arrived.is_new else []
         except (AssistantError, OSError) as error:
             refused.append(str(error))
+        self._is_adding = False
         if added:
             for each in refused[:_MOST_REFUSALS]:
                 self.app.call_from_thread(self.app.notify, one_line(each), severity="warning", timeout=12, markup=False)
             self.app.call_from_thread(self.dismiss, added)
+        elif self._stop.is_set():
+            self.app.call_from_thread(self.dismiss, None)
         else:
             lines = "\n".join(f"✗ {one_line(each)}" for each in refused[:_MOST_REFUSALS])
             self.app.call_from_thread(self._tell, Content(lines), _KEYS)

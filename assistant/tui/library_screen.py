@@ -21,7 +21,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static, Switch
 
 from assistant.inert import inert, one_line, shortened
-from assistant.tui.mode_screen import ModeScreen, behind
+from assistant.tui.mode_screen import ModeScreen, behind, show
 from index.build import Plan, Progress
 from index.chunks import Chunk
 from index.documents import Document
@@ -121,7 +121,7 @@ class LibraryScreen(ModeScreen):
             seconds = None
             if plan is not None and (plan.new or plan.touched) and rows:
                 seconds = assistant.seconds_for(plan)
-            self.app.call_from_thread(self._show_rows, rows, plan, seconds)
+            show(self, self._show_rows, rows, plan, seconds)
         except AssistantError as error:
             self.app.call_from_thread(self.notify, one_line(str(error)), severity="error", markup=False)
 
@@ -256,7 +256,7 @@ class LibraryScreen(ModeScreen):
         except AssistantError:
             is_new = self._plan is not None and name in self._plan.new
             shown = Content("Not in the index yet; U takes it in." if is_new else "Not read; F tells why, U tries again.")
-        self.app.call_from_thread(self._preview, shown)
+        show(self, self._preview, shown)
 
     def _preview(self, words: Content) -> None:
         if (preview := next(iter(self.query("#preview Static").results(Static)), None)) is not None:

@@ -14,6 +14,7 @@ from textual.screen import Screen
 from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Footer, Static
+from textual.worker import get_current_worker
 
 from assistant.inert import one_line
 from index.errors import AssistantError
@@ -45,6 +46,17 @@ def behind(
         return work(thread=True, exclusive=exclusive, group=group)(told)
 
     return decorate
+
+
+def show(owner: Screen[Any], method: Callable[Given, object], *told: Given.args, **named: Given.kwargs) -> None:
+    """From a thread that `behind` runs: shows what was found, unless something newer is being looked for."""
+    worker = get_current_worker()
+
+    def if_newest() -> None:
+        if not worker.is_cancelled:
+            method(*told, **named)
+
+    owner.app.call_from_thread(if_newest)
 
 
 def trouble(error: BaseException) -> str:

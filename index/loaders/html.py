@@ -30,7 +30,7 @@ _WITHIN_A_LINE = frozenset("br lb td th cell".split())
 # Letters of a block that stand in the article by no chance, and how much of it must be found in the page.
 _SURE = 20
 _MOST_OF_IT = 0.7
-_ENDS_A_SENTENCE = frozenset('.,;:!?”"’)»')
+_ENDS_A_SENTENCE = frozenset('.,;:!?”"’»')
 _ISO_DATE = re.compile(r"\d{4}(?:-\d\d){0,2}\Z")
 
 
@@ -196,7 +196,10 @@ def _points_to_a_note(tag: str, element: etree._Element) -> bool:
 def _note_mark(raised: etree._Element, before: Sequence[str]) -> str:
     """ " [1]" for a raised number that points to a note: it must not run into the word before it."""
     told = "".join(map(str, raised.itertext())).strip().strip("[]")
-    near = [each for each in (raised, raised.getparent(), *raised) if each is not None and isinstance(each.tag, str)]
+    parent = raised.getparent()
+    # A link that holds more than the number is no mark, and the number in it a power.
+    whole = parent is not None and "".join(map(str, parent.itertext())).strip() == "".join(map(str, raised.itertext())).strip()
+    near = [each for each in (raised, *raised, *([parent] if whole else [])) if each is not None and isinstance(each.tag, str)]
     links = any(each.tag.rsplit("}", 1)[-1] == "a" for each in near)
     after = next((each.rstrip()[-1:] for each in reversed(before) if each.strip()), "")
     return f" [{told}]" if re.fullmatch(r"\d{1,3}|[*†‡]", told) and (links or after in _ENDS_A_SENTENCE) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -17,6 +18,8 @@ from index.loaders.text import paragraph_locators, title_from_path
 # "On 3 June 2021, Khang Vu <kv@example.org> wrote:", over two lines at most.
 _WROTE = re.compile(r"^On\b[^\n]*?(?:\n[^\n]*?)??,?\s(?P<who>[^\s,<\d][^,<\n]*?)\s*(?:<[^>\n]*>)?\s+wrote:[ \t]*$", re.MULTILINE)
 _UNKNOWN = Voice("an earlier message")
+# "> ", "> > ", ">> ".
+_MARKS = re.compile(r"(?:>[ \t]?)+")
 
 
 def load_mail(document_id: str, data: bytes, digest: str) -> tuple[Document, str | None]:
@@ -33,6 +36,7 @@ def load_mail(document_id: str, data: bytes, digest: str) -> tuple[Document, str
         raise CorpusError(f"{document_id}: is no sound e-mail ({type(error).__name__}); save it again.") from error
     if not text.strip():
         raise CorpusError(f"{document_id}: holds no words outside its attachments; save those and add them.")
+    text, places = _placed(text)
     names = [name or address for name, address in getaddresses([sender]) if name or address]
     try:
         published: str | None = parsedate_to_datetime(date).date().isoformat()
@@ -44,7 +48,7 @@ def load_mail(document_id: str, data: bytes, digest: str) -> tuple[Document, str
         title=title,
         text=text,
         digest=digest,
-        locators=_locators(text),
+        locators=places,
         authors=tuple(names),
         published=published,
         kind="e-mail",
@@ -65,24 +69,38 @@ def _words(message: EmailMessage, document_id: str) -> str:
     return told.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").strip("\n")
 
 
-def _locators(text: str) -> tuple[Locator, ...]:
-    """Paragraphs, cut where quotation begins and ends; a quotation belongs to whom the line above it names."""
-    runs: list[tuple[int, int, bool]] = []
-    at = 0
-    for line in text.splitlines(keepends=True):
-        quoted = line.lstrip().startswith(">")
-        if runs and (runs[-1][2] == quoted or not line.strip()):
-            runs[-1] = (runs[-1][0], at + len(line), runs[-1][2])
+def _placed(told: str) -> tuple[str, tuple[Locator, ...]]:
+    """The words without the marks of quotation, and the paragraphs; what is quoted belongs to whom the line above it names, however
+    deep.
+    """
+    runs: list[tuple[int, list[str]]] = []
+    for line in told.split("\n"):
+        marks = _MARKS.match(line)
+        depth = marks[0].count(">") if marks else 0
+        words = line[marks.end() :] if marks else line
+        if runs and (runs[-1][0] == depth or not line.strip()):
+            runs[-1][1].append(words)
         else:
-            runs.append((at, at + len(line), quoted))
-        at += len(line)
-    found: list[Locator] = []
-    who: Voice | None = None
-    for start, end, quoted in runs:
-        if not quoted:
-            wrote = list(_WROTE.finditer(text, start, end))
-            who = Voice(wrote[-1]["who"].strip(" \"'")) if wrote and not text[wrote[-1].end() : end].strip() else None
-        for place in paragraph_locators(text, start, end):
-            voice = (who or _UNKNOWN) if quoted else None
-            found.append(Locator(place.start, place.end, f"¶{len(found) + 1}", (), voice))
-    return tuple(found)
+            runs.append((depth, [words]))
+    text, found = "", list[Locator]()
+    # Who is quoted at each depth, as the words one less deep say.
+    quoted: dict[int, Voice] = {}
+    for depth, lines in runs:
+        run = "\n".join(lines).strip("\n")
+        if not run.strip():
+            continue
+        start = len(text) + 2 * bool(text)
+        text = f"{text}\n\n{run}" if text else run
+        wrote = list(_WROTE.finditer(text, start))
+        for deeper in [each for each in quoted if each > depth]:
+            del quoted[deeper]
+        if wrote and not text[wrote[-1].end() :].strip():
+            quoted[depth + 1] = Voice(wrote[-1]["who"].strip(" \"'"))
+        if found:
+            # Places leave no gap.
+            found[-1] = replace(found[-1], end=start)
+        for place in paragraph_locators(text, start, len(text)):
+            found.append(
+                Locator(place.start, place.end, f"¶{len(found) + 1}", (), quoted.get(depth, _UNKNOWN) if depth else None)
+            )
+    return text, tuple(found)

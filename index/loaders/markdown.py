@@ -63,6 +63,10 @@ def _front_matter(document_id: str, text: str) -> tuple[dict[str, Any], str]:
         raise CorpusError(f"{document_id}: the front matter is not valid YAML{where}; mend it or remove it.") from error
     if not isinstance(loaded, dict):
         return {}, text
+    # As other programs call them.
+    for key, other in (("authors", "author"), ("published", "date")):
+        if loaded.get(key) is None and loaded.get(other) is not None:
+            loaded[key] = loaded[other]
     meta: dict[str, Any] = {}
     for key in _TEXT_KEYS:
         value = loaded.get(key)

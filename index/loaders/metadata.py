@@ -56,17 +56,18 @@ def write_metadata(path: Path, told: Mapping[str, str | Sequence[str]]) -> Path:
     import tomlkit
 
     place = metadata_path(path)
-    document = tomlkit.parse(place.read_text(encoding="utf-8")) if place.is_file() else tomlkit.document()
+    document = tomlkit.parse(place.read_text(encoding="utf-8-sig")) if place.is_file() else tomlkit.document()
     for key, value in told.items():
         if value:
             document[key] = value if isinstance(value, str) else list(value)
         else:
             document.pop(key, None)
-    if not document:
+    written = tomlkit.dumps(document).encode()
+    if not written.strip():
         place.unlink(missing_ok=True)
         return place
     temporary = place.with_name(f".{place.name}.new")
-    temporary.write_text(tomlkit.dumps(document), encoding="utf-8")
+    temporary.write_bytes(written)
     temporary.replace(place)
     return place
 

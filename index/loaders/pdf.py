@@ -45,6 +45,8 @@ _APART = 2.0
 _LINES_AT_THE_EDGE = 3
 # Share of the page's height at which heads and feet stand.
 _EDGE = 0.12
+# Numbers that count the pages may stand further in.
+_FAR_EDGE = 0.2
 # Points between columns, and by which lines of one below the other may touch.
 _GUTTER = 6.0
 _TOUCHES = 1.0
@@ -54,7 +56,9 @@ _LIGATURES = str.maketrans(
     {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "ft", "ﬆ": "st", "\0": "", "\xad": "-", "\xa0": " "}
 )
 # After these a small raised number is the mark of a note, and no power.
-_BEFORE_A_MARK = frozenset('.,;:!?”"’)»]')
+_BEFORE_A_MARK = frozenset('.,;:!?”"’»]')
+# What follows the mark at the beginning of a note: words. "14C" is none.
+_NOTE_BEGINS = re.compile(r"\s|\W|[^\W\d_][^\W\d_A-Z]")
 _NO_LETTER = re.compile(r"\(cid:\d+\)")
 _ENDS = re.compile(r"[.?!:;…][\"'”’»)\]]*(?:\s*\[?\d{1,3}\]?)?$")
 # "Treaties . . . . . . 12", in a table of contents.
@@ -249,17 +253,20 @@ def _line(line: LTTextLine) -> Iterator[_Line]:
 def _marked(line: LTTextLine, characters: Sequence[LTChar]) -> str:
     """The line's words; a small raised number after the end of a sentence or at the line's beginning points to a note: "[1]"."""
     usual = median(each.size for each in characters) if characters else 0.0
-    words, mark = "", ""
+    runs: list[tuple[bool, str]] = []
     for each in line:
         told = each.get_text()
         raised = isinstance(each, LTChar) and each.size < 0.85 * usual and each.y0 > line.y0 + 0.1 * usual and told.isdecimal()
-        if raised and (mark or not words or words[-1] in _BEFORE_A_MARK):
-            mark += told
-            continue
-        if mark:
-            words, mark = f"{words} [{mark}] ", ""
-        words += told
-    return f"{words} [{mark}]" if mark else words
+        if runs and runs[-1][0] == raised:
+            runs[-1] = (raised, runs[-1][1] + told)
+        else:
+            runs.append((raised, told))
+    words = ""
+    for number, (raised, told) in enumerate(runs):
+        after = runs[number + 1][1] if number + 1 < len(runs) else " "
+        marks = _NOTE_BEGINS.match(after) if not words.strip() else words.rstrip()[-1] in _BEFORE_A_MARK
+        words += f" [{told}] " if raised and marks else told
+    return words
 
 
 def _letters(page: _Page) -> int:
@@ -296,12 +303,22 @@ def _counted(pages: Sequence[_Page]) -> list[list[_Line]]:
     found: list[list[_Line]] = [[] for _ in pages]
     for outermost in (min, max):
         lines = [outermost(page.lines, key=lambda line: line.y0, default=None) for page in pages]
-        numbers = {at: int(line.text) - at for at, line in enumerate(lines) if line and re.fullmatch(r"\d{1,4}", line.text)}
+        numbers = {
+            at: int(line.text) - at
+            for at, line in enumerate(lines)
+            if line and re.fullmatch(r"\d{1,4}", line.text) and _is_small_at_the_edge(line, pages[at])
+        }
         usual, times = Counter(numbers.values()).most_common(1)[0] if numbers else (0, 0)
         for at, line in enumerate(lines):
             if line is not None and times > 1 and numbers.get(at) == usual:
                 found[at].append(line)
     return found
+
+
+def _is_small_at_the_edge(line: _Line, page: _Page) -> bool:
+    """A heading that is a year is neither."""
+    usual = median(each.size for each in page.lines)
+    return line.size <= usual * _HEADING and not page.height * _FAR_EDGE < line.y0 < page.height * (1 - _FAR_EDGE)
 
 
 def _key(line: _Line) -> str:
