@@ -115,6 +115,33 @@ def test_further_corpora_are_told_in_every_way(ferries: Path, tmp_path: Path, mo
     assert load_settings({"also": ["x"]}).also == ("x",)
 
 
+def test_a_word_is_a_name_and_a_path_a_folder(ferries: Path, tmp_path: Path) -> None:
+    named = create("ferries", None, {})
+    assert load_settings({"corpus": "ferries"}).corpus == named.sources
+    assert load_settings({"corpus": "./ferries"}).corpus == Path("ferries")
+    assert load_settings({"corpus": Path("ferries")}).corpus == Path("ferries")
+
+
+def test_the_store_of_one_settings_file_is_not_taken_for_the_corpus_of_another(ferries: Path, tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "assistant.toml").write_text(f'corpus = "{tmp_path}/a"\nstore = "{tmp_path}/idx-a"')
+    assert load_settings().store == tmp_path / "idx-a"
+    (tmp_path / "assistant.toml").write_text('corpus = "ferries"')
+    assert load_settings().store is None
+    (tmp_path / "assistant.toml").write_text('corpus = "a/../a"\npassages = 9')
+    assert load_settings().store == tmp_path / "idx-a"
+
+
+def test_a_broken_corpus_stops_no_other_and_can_be_deleted(ferries: Path) -> None:
+    broken, sound = create("broken", None, {}), create("boats", ferries, {"passages": 5})
+    broken.file.write_text("path = ")
+    assert load_settings({"corpus": "boats"}).passages == 5 and load_settings().corpus == BUNDLED_CORPUS
+    assert named_corpora() == [sound]
+    with pytest.raises(SettingsError, match=r"corpus\.toml"):
+        load_settings({"corpus": "broken"})
+    assert (delete("broken") / "corpus.toml").is_file()
+
+
 # -- as a person uses them -------------------------------------------------------------------------------------------------
 
 
@@ -138,9 +165,9 @@ def test_corpora_are_made_used_searched_together_renamed_and_deleted(command: Co
     assert {each["document"] for each in found} >= {"added/ferry.txt", "rivers:rivers.md"}
     found = json.loads(command("search", "treaty source:rivers:", "--also", "rivers", "--json").stdout)["passages"]
     assert found and all(each["document"].startswith("rivers:") for each in found)
-    assert (
-        "named once" in command("ask", "x", "--also", "boats").stderr or "once" in command("ask", "x", "--also", "boats").stderr
-    )
+    # What is in use may stand among what is searched as well; what does not exist is told.
+    assert command("ask", "Where was the ferry treaty signed?", "--also", "boats", "--also", "rivers").returncode == 0
+    assert "there is no corpus ships" in command("ask", "Who?", "--also", "ships").stderr
 
     assert command("corpus", "rename", "boats", "ferries").returncode == 0
     assert "added/ferry.txt" in command("sources").stdout
@@ -148,6 +175,25 @@ def test_corpora_are_made_used_searched_together_renamed_and_deleted(command: Co
     assert "its files lie in" in done.stdout and "debate is in use again" in done.stdout
     assert "ferries" not in command("corpus", "list").stdout
     assert command("corpus", "delete", "rivers").returncode == 0 and (corpus / "rivers.md").is_file()
+
+
+@pytest.mark.slow
+def test_the_settings_follow_a_name_and_only_that_name(command: Command, ferries: Path) -> None:
+    for name in ("one", "two"):
+        command("corpus", "create", name)
+    command("corpus", "use", "two")
+    file = next(ferries.parent.glob("home/.config/*/assistant.toml"))
+    file.write_text(f'{file.read_text()}\nstore = "elsewhere"\n')
+    assert command("corpus", "rename", "one", "three").returncode == 0 and 'corpus = "two"' in file.read_text()
+    assert command("corpus", "rename", "two", "four").returncode == 0
+    assert 'corpus = "four"' in file.read_text() and "elsewhere" in file.read_text()
+    # Another corpus would overwrite the index of the first.
+    command("corpus", "use", "three")
+    assert 'corpus = "three"' in file.read_text() and "elsewhere" not in file.read_text()
+    assert command("corpus", "delete", "four").returncode == 0 and 'corpus = "three"' in file.read_text()
+    assert "debate is in use again" in command("corpus", "delete", "three").stdout and "corpus" not in file.read_text()
+    misspelt = command("add", "--corpus", "thre", ferries / "ferry.txt")
+    assert misspelt.returncode == 1 and "there is no corpus thre" in misspelt.stderr
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
+from assistant.answering.answers import Found
 from assistant.api import OpenAssistant, as_json
 from assistant.assembly import Assistant
 from assistant.http_api import MOST_BYTES, Api, description, token_from
@@ -201,6 +202,19 @@ async def test_who_goes_away_stops_what_is_being_written_for_them(debate_store: 
         finally:
             await runner.cleanup()
             assistant.close()
+
+
+async def test_what_fails_in_the_middle_of_events_is_an_event(
+    server: str, client: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaking(*_: Any, **__: Any) -> Any:
+        yield Found(())
+        raise KeyError("x")
+
+    monkeypatch.setattr(OpenAssistant, "events", breaking)
+    async with asyncio.timeout(20), client.post(f"{server}/v1/ask/events", json={"question": QUESTION}) as answer:
+        told = await answer.text()
+    assert "HTTP/1.1" not in told and "KeyError" in told.split("event: failed")[1] and "Traceback" not in told
 
 
 # -- its own description ---------------------------------------------------------------------------------------------------

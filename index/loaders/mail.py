@@ -70,8 +70,8 @@ def _words(message: EmailMessage, document_id: str) -> str:
 
 
 def _placed(told: str) -> tuple[str, tuple[Locator, ...]]:
-    """The words without the marks of quotation, and the paragraphs; what is quoted belongs to whom the line above it names, however
-    deep.
+    """The words without the marks of quotation, and the paragraphs. What is quoted, at any depth, belongs to whom the line above
+    it names.
     """
     runs: list[tuple[int, list[str]]] = []
     for line in told.split("\n"):

@@ -436,7 +436,7 @@ def test_the_json_is_the_contract(debate: Assistant) -> None:
         "marker", "document", "title", "authors", "published", "locator", "quote", "start", "end", "voice",
     ]  # fmt: skip
     assert set(told["citations"][0]["voice"]) == {"speaker", "reported_by"}
-    assert list(told["passages"][0]) == ["document", "locator", "start", "end", "score", "ranks", "text"]
+    assert list(told["passages"][0]) == ["document", "locator", "start", "end", "score", "ranks", "voice", "text"]
     assert {"total"} <= set(told["seconds"]) and told["generator"] == "extractive"
     assert {marker for sentence in told["sentences"] for marker in sentence["citations"]} == {
         each["marker"] for each in told["citations"]

@@ -102,3 +102,15 @@ def test_a_filter_names_documents_of_each(joined: JoinedStore, told: tuple[str, 
     assert {chunk.document_id for chunk in joined.get(joined.keys_of(only)).values()} == allowed
     hits = joined.lexical("alliance dam river treaty water", 100, only=only)
     assert {chunk.document_id for chunk in joined.get(hit.key for hit in hits).values()} == allowed
+
+
+def test_a_very_long_question_and_a_document_that_is_called_like_another_corpus_are_no_trouble(tmp_path: Path) -> None:
+    first, other = made(tmp_path / "a", range(1)), made(tmp_path / "b", range(1, 2))
+    first.apply(put=[entry(first, "papers:own", ["The alliance of rivers."], 9)[0]])
+    first.derive()
+    joined = JoinedStore(first, {"papers": other})
+    assert joined.document("papers:own").text == "The alliance of rivers."
+    assert joined.document("papers:folder/d1").text == other.document("folder/d1").text
+    assert joined.lexical(" ".join(f"word{number}" for number in range(400)) + " alliance dam", 10) == []
+    assert joined.lexical("alliance dam " + " ".join(f"word{number}" for number in range(400)), 10)
+    joined.close()

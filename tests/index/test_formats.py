@@ -219,6 +219,54 @@ def test_what_a_mail_quotes_is_credited_to_whom_it_quotes(tmp_path: Path) -> Non
     assert (document.title, document.published) == ("The dams", "1999-05-01")
 
 
+def test_what_a_quoted_mail_quotes_is_credited_to_whom_that_names(tmp_path: Path) -> None:
+    mail = (
+        "From: Bo Lind <b@example.org>\nSubject: piers\n\nI agree.\n\nOn 4 March 2019, Cy Moor <cy@example.org> wrote:\n"
+        "> The pier is of oak, and was painted in the year of\n> the great storm.\n>\n> On 3 March 2019, Di Penn wrote:\n"
+        ">> The pier is of elm.\n>\n> That is wrong.\n\nYours, Bo\n"
+    )
+    document = loaded(tmp_path, "m.eml", mail).document
+    assert [(str(each.voice), words) for each, (_, words) in zip(document.locators, places(document), strict=True)] == [
+        ("None", "I agree."),
+        ("None", "On 4 March 2019, Cy Moor <cy@example.org> wrote:"),
+        ("Cy Moor", "The pier is of oak, and was painted in the year of\nthe great storm."),
+        ("Cy Moor", "On 3 March 2019, Di Penn wrote:"),
+        ("Di Penn", "The pier is of elm."),
+        ("Cy Moor", "That is wrong."),
+        ("None", "Yours, Bo"),
+    ]
+
+
+def test_headings_that_are_years_stay_and_powers_are_no_notes(tmp_path: Path) -> None:
+    pages = [
+        [Line(60, 500, str(year), 28), *column(60, 460, [f"In {year} the dams were safe, as they are each year."])]
+        for year in (2019, 2020, 2021)
+    ]
+    assert "2020" in loaded(tmp_path, "r.pdf", pdf(pages)).document.text.split("In 2020")[0]
+    page = "<p>An area of <a href='x'>536 km<sup>2</sup> of land</a>, and (a+b)<sup>2</sup>.<sup><a href='#1'>3</a></sup></p>"
+    text = loaded(tmp_path, "r.html", page).document.text
+    assert "536 km2 of land" in text and "(a+b)2. [3]" in text
+
+
+@pytest.mark.parametrize(
+    ("sentence", "speaker"),
+    [
+        ("Hong Vu argues that the treaty is fair.", "Hong Vu, as reported by Khang Vu, Ngo Di Lan"),
+        ("Vu argues that the treaty is fair.", "Khang Vu"),
+        ("K. Vu argues that the treaty is fair.", "Khang Vu"),
+        ("Le Thi Lan doubts the treaty.", "Le Thi Lan, as reported by Khang Vu, Ngo Di Lan"),
+    ],
+)
+def test_of_several_authors_the_one_who_is_named_speaks(sentence: str, speaker: str, tmp_path: Path) -> None:
+    document = loaded(tmp_path, "r.md", f"---\nauthors: [Khang Vu, Ngo Di Lan]\n---\n\n{sentence}\n").document
+    assert [str(voice) for *_, voice in sentences_with_voices(document, 0, len(document.text))] == [speaker]
+
+
+def test_front_matter_may_call_author_and_date_so(tmp_path: Path) -> None:
+    document = loaded(tmp_path, "r.md", "---\nauthor: Ada Moreno\ndate: 2018-04-12\n---\n\nIt was signed.\n").document
+    assert (document.authors, document.published) == (("Ada Moreno",), "2018-04-12")
+
+
 def test_attachments_of_a_mail_are_told(tmp_path: Path) -> None:
     mail = (
         'From: a@example.org\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="x"\n\n--x\nContent-Type: text/plain\n\n'
