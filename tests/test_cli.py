@@ -116,6 +116,18 @@ def test_a_line_break_or_code_in_a_file_s_name_breaks_no_line(command: Command, 
         assert told.returncode == 0 and "\x1b" not in told.stdout and "new line" in told.stdout
 
 
+def test_a_conversation_is_exported_with_the_corpus_it_was_had_over(command: Command, corpus: Path, tmp_path: Path) -> None:
+    history = {"ASSISTANT_HISTORY": str(tmp_path / "kept.db")}
+    said = command("ask", "-i", "--corpus", corpus, stdin="Where was the river treaty signed?\n", environment=history)
+    assert "Basel" in said.stdout
+    done = command("export", tmp_path / "a.md", environment=history)
+    assert done.returncode == 0, done.stderr
+    told = (tmp_path / "a.md").read_text()
+    assert "Basel" in told and "Moreno 1999" in told and "gone" not in told
+    # Nothing of the corpus in use was needed.
+    assert not (tmp_path / "home/.local/share/alliance-assistant/index").exists()
+
+
 def test_a_document_is_described_and_its_file_stays(command: Command, where: list[str], corpus: Path) -> None:
     before = (corpus / "bread.txt").read_bytes()
     done = command("describe", "bread.txt", "--author", "Ada Moreno", "--author", "Jonas Keller", "--date", "1999-05", *where)
