@@ -15,6 +15,7 @@ from assistant.api import OpenAssistant, as_json
 from assistant.assembly import Assistant
 from assistant.retrieval.syntax import Query, parse
 from index.errors import QuestionError
+from index.filters import Filter
 from tests.conftest import Command
 
 REPLY = "debate/vu-2021-06-reply.md"
@@ -97,6 +98,19 @@ def test_what_is_not_there_is_told(opened: OpenAssistant) -> None:
         opened.read("nothing.md")
     with pytest.raises(QuestionError, match="its places are ¶0, ¶1"):
         opened.read(REPLY, "¶99")
+
+
+def test_whom_a_filter_names_answers_and_not_whom_they_report(tmp_path: Path) -> None:
+    corpus = tmp_path / "weir"
+    corpus.mkdir()
+    (corpus / "reply.md").write_text(
+        "---\nauthors: [Tomas Quenby]\n---\n\nDr Brandvold argues that the weir fell because of bad mortar. I disagree with her. "
+        "The foundation of the weir was laid on clay, and slid."
+    )
+    with open_assistant(corpus=corpus, store=tmp_path / "store") as assistant:
+        answer = assistant.ask("Why did the weir fall?", only=Filter(voices=("Quenby",)))
+        assert answer.citations and {citation.voice.speaker for citation in answer.citations} == {"Tomas Quenby"}
+        assert "mortar" not in answer.short
 
 
 # -- MCP -------------------------------------------------------------------------------------------------------------------

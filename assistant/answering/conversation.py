@@ -119,7 +119,9 @@ class Conversation:
         retrieved = time.perf_counter()
         yield Found(tuple(passages))
         reading = self._reader.read(
-            Asked(spelt, standalone, wordings.names, self._last_answer() if standalone != spelt else ""), passages, sources
+            Asked(spelt, standalone, wordings.names, self._last_answer() if standalone != spelt else "", self._only),
+            passages,
+            sources,
         )
         composed: Composed | None = None
         task = Task(standalone, self._turns, reading, passages, sources, self._threshold, stopped)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from assistant.retrieval.passages import Passage
 from index.documents import Document, Voice
+from index.filters import Filter
 
 GAPS = "gaps"
 """Kind of a document that lists what the sources do not say."""
@@ -80,6 +81,11 @@ class Asked:
     """Where to look for the speakers who are asked, as in Wordings."""
     last_answer: str = ""
     """What a follow-up has just been told, so that it is not told again; empty for a question that stands alone."""
+    only: Filter | None = None
+    """Whose sentences may answer: in what one person writes others are reported."""
+
+    def allows(self, voice: Voice) -> bool:
+        return self.only is None or not self.only.voices or self.only.allows_voice(voice.speaker)
 
 
 class Reader(Protocol):

@@ -72,6 +72,14 @@ _ANYTHING = re.compile(r"\w")
 _REASON = re.compile(r"\bwhy\b", re.IGNORECASE)
 
 
+_ASKED_WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:[-'’][^\W_]+)*")
+# Words that put a question; that no passage holds them says nothing.
+_ONLY_ASKS = frozenset(
+    "many much think thinks thought say says said tell tells told believe believes source sources cannot can't could would should "
+    "please explain describe mean means ever anyone anything someone something does did".split()
+)
+
+
 class SimilarityReader:
     """Reads with the embedder and the store's word statistics; nothing in it is trained."""
 
@@ -85,6 +93,7 @@ class SimilarityReader:
             (position, start, end, voice)
             for position, (passage, document) in enumerate(zip(passages, documents, strict=True))
             for start, end, voice in sentences_with_voices(document, passage.chunk.start, passage.chunk.end)
+            if asked.allows(voice)
         ]
         if not found:
             return Reading((), 0.0, ())
@@ -154,7 +163,8 @@ class SimilarityReader:
     def _missing(self, question: str, texts: Sequence[str], places: Sequence[set[str]]) -> tuple[str, ...]:
         """The words of the question that neither the texts nor their places hold, in any form, the rarest first."""
         held = set(analyse("\n".join(texts))).union(*places)
-        wanted = {word: analyse(word) for word in dict.fromkeys(re.findall(r"[^\W_]+(?:[-'’][^\W_]+)*", question))}
+        told = dict.fromkeys(_ASKED_WORD.findall(question))
+        wanted = {word: analyse(word) for word in told if word.lower() not in _ONLY_ASKS}
         missing = [word for word, terms in wanted.items() if terms and not held.intersection(terms)]
         weights = self._store.term_weights(question)
         return tuple(sorted(missing, key=lambda word: -max(weights.get(term, math.inf) for term in wanted[word])))
