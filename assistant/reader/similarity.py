@@ -75,8 +75,8 @@ _REASON = re.compile(r"\bwhy\b", re.IGNORECASE)
 _ASKED_WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:[-'’][^\W_]+)*")
 # Words that put a question; that no passage holds them says nothing.
 _ONLY_ASKS = frozenset(
-    "many much think thinks thought say says said tell tells told believe believes source sources cannot can't could would should "
-    "please explain describe mean means ever anyone anything someone something does did".split()
+    "many much think thinks thought say says said tell tells told believe believes source sources cannot can't could would "
+    "should please explain describe mean means ever anyone anything someone something does did".split()
 )
 
 

@@ -174,7 +174,7 @@ class AddScreen(ModalScreen[list[str] | None]):
                 added, refused = list(done.copied), list(done.refused)
             for number, each in enumerate(addresses, start=1):
                 if self._stop.is_set():
-                    refused.append(f"{len(addresses) - number + 1} were not fetched any more.")
+                    refused.append(f"{len(addresses) - number + 1} of {len(addresses)} addresses were not fetched any more.")
                     break
                 self.app.call_from_thread(self._tell, Content(f"○ fetching {number} of {len(addresses)} …"), "")
                 arrived = next(add_addresses([each], index))
@@ -182,7 +182,8 @@ class AddScreen(ModalScreen[list[str] | None]):
                 refused += [arrived.refused or f"{arrived.name} is there already."] if not arrived.is_new else []
         except (AssistantError, OSError) as error:
             refused.append(str(error))
-        self._is_adding = False
+        finally:
+            self._is_adding = False
         if added:
             for each in refused[:_MOST_REFUSALS]:
                 self.app.call_from_thread(self.app.notify, one_line(each), severity="warning", timeout=12, markup=False)

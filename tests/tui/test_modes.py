@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from textual.events import Paste
 from textual.widgets import DataTable, Input, Select, Static, Switch, TabbedContent
 
 from assistant.adding import plan_adding, put_back, remove_source
-from assistant.fetching import fetch
+from assistant.fetching import Fetched, fetch
 from assistant.tui.add_screen import AddScreen, PathSuggester
 from assistant.tui.app import ChatApp
 from assistant.tui.cases_screen import CasesScreen
@@ -207,6 +207,36 @@ async def test_a_web_address_is_fetched_and_a_copy_is_told(app: ChatApp, corpus:
     finally:
         server.shutdown()
         server.server_close()
+
+
+async def test_escape_while_fetching_keeps_what_came_and_tells_what_did_not(
+    app: ChatApp, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    go = Event()
+
+    def slow(url: str, **_: object) -> Fetched:
+        asked.append(url)
+        assert go.wait(30)
+        return Fetched(url, f"The pier {url[-1]} of Ulm was built in 1888.".encode(), f"web/{url[-1]}.txt")
+
+    monkeypatch.setattr("assistant.fetching.fetch", slow)
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        await pilot.press("f3", "a")
+        await until(pilot, lambda: isinstance(app.screen, AddScreen), "the prompt")
+        app.screen.query_one("#paths", Input).value = "https://example.org/a ; https://example.org/b ; https://example.org/c"
+        await pilot.press("enter")
+        await until(pilot, lambda: "3 to fetch from example.org" in words(app, "#adding-plan"), "the plan")
+        await pilot.press("enter")
+        await until(pilot, lambda: len(asked) == 1, "the first")
+        await pilot.press("enter", "escape")
+        await until(pilot, lambda: "ending after this address" in words(app, "#adding-plan"), "that it ends")
+        go.set()
+        await until(pilot, lambda: not isinstance(app.screen, AddScreen), "the end")
+        await until(pilot, lambda: "2 of 3 addresses were not fetched any more" in told(app), "what did not come")
+        await until(pilot, lambda: "a" in cells(app, "#documents"), "what came")
+    assert asked == ["https://example.org/a"] and (corpus / "added/web/a.txt").is_file()
 
 
 async def test_a_drop_of_paths_opens_the_prompt_with_its_plan(app: ChatApp, tmp_path: Path) -> None:
