@@ -120,6 +120,8 @@ def link(debate_store: Path, tmp_path: Path) -> Iterator[str]:
         process.stdout.close()
 
 
+# The library that drives the browser leaves its own process to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 async def test_a_question_is_typed_answered_and_its_citation_followed(link: str, tmp_path: Path) -> None:
