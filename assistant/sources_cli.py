@@ -25,8 +25,6 @@ Corpus = Annotated[
 ]
 Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-# Documents that are compared with the others at once; each costs some hundredths of a second.
-_MOST_COMPARED = 500
 # A folder that is written to is looked at when nothing has changed in it for so long, in milliseconds.
 _SETTLED = 2_000
 
@@ -304,12 +302,12 @@ def _tell_same(settings: Settings, names: Sequence[str]) -> None:
     if not names:
         return
     from assistant.assembly import same_as
+    from index.sameness import MOST_COMPARED
 
-    if len(names) > _MOST_COMPARED:
-        _tell(f"! copies were looked for among the first {_MOST_COMPARED} of {len(names)} documents alone", err=True)
-    for same in same_as(settings, names[:_MOST_COMPARED]):
-        how = "says word for word the same as" if same.share == 1 else f"shares {same.share:.0%} of its passages with"
-        _tell(f"! {same.document} {how} {same.other}; to keep one: assistant remove …", err=True)
+    if len(names) > MOST_COMPARED:
+        _tell(f"! copies were looked for among the first {MOST_COMPARED} of {len(names)} documents alone", err=True)
+    for same in same_as(settings, names[:MOST_COMPARED]):
+        _tell(f"! {same.words}; to keep one: assistant remove …", err=True)
 
 
 def _tell(words: str, *, err: bool = False) -> None:

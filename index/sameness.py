@@ -10,6 +10,8 @@ from typing import NamedTuple
 from index.filters import Filter
 from index.store import LocalStore
 
+MOST_COMPARED = 500
+"""Documents that are compared with the others at once; each costs some hundredths of a second."""
 # A document with passages so near is looked at; whether it is a copy its words tell.
 _NEAR = 0.7
 _LOOKED_AT = 3
@@ -26,6 +28,11 @@ class Same(NamedTuple):
     other: str
     share: float
     """How much of the shorter one stands in the other, in runs of five words; 1 only where all words are the same."""
+
+    @property
+    def words(self) -> str:
+        how = "says word for word the same as" if self.share == 1 else f"shares {self.share:.0%} of its passages with"
+        return f"{self.document} {how} {self.other}"
 
 
 def same_documents(store: LocalStore, documents: Iterable[str]) -> Iterator[Same]:

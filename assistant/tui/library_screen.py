@@ -37,8 +37,6 @@ _LONGEST_PREVIEW = 6_000
 _LONGEST_TITLE = 44
 _LONGEST_AUTHOR = 20
 _MOST_COPIES = 3
-# Each costs some hundredths of a second.
-_MOST_COMPARED = 500
 
 
 class LibraryScreen(ModeScreen):
@@ -129,7 +127,7 @@ class LibraryScreen(ModeScreen):
         if self.is_attached:
             self._rows, self._plan, self._seconds = rows, plan, seconds
             if self._just_added and {row.id for row in rows}.issuperset(self._just_added):
-                self._tell_same(self._just_added[:_MOST_COMPARED])
+                self._tell_same(self._just_added)
                 self._just_added = []
             self._fill()
             self._tell_plan()
@@ -346,17 +344,22 @@ class LibraryScreen(ModeScreen):
     def _tell_same(self, names: list[str]) -> None:
         """Copies of what is there are told, and kept: a person decides."""
         from assistant.assembly import same_as
+        from index.sameness import MOST_COMPARED
 
         if self.chat.assistant is None:
             return
         try:
-            found = same_as(self.chat.assistant.settings, names)
-        except AssistantError:
-            return
-        for same in found[:_MOST_COPIES]:
-            how = "says word for word the same as" if same.share == 1 else f"shares {same.share:.0%} of its passages with"
-            words = one_line(f"{same.document} {how} {same.other}; Delete takes one out.")
-            self.app.call_from_thread(self.notify, words, severity="warning", timeout=15, markup=False)
+            found = [
+                f"{same.words}; Delete takes one out." for same in same_as(self.chat.assistant.settings, names[:MOST_COMPARED])
+            ]
+        except AssistantError as error:
+            found = [f"Copies were not looked for: {error}"]
+        told = found[:_MOST_COPIES]
+        told += [f"{len(found) - _MOST_COPIES} more say the same as others."] if len(found) > _MOST_COPIES else []
+        if len(names) > MOST_COMPARED:
+            told.append(f"Copies were looked for among the first {MOST_COMPARED} of {len(names)} documents alone.")
+        for words in told:
+            self.app.call_from_thread(self.notify, one_line(words), severity="warning", timeout=15, markup=False)
 
     def on_paste(self, event: events.Paste) -> None:
         """Files that are dropped on a terminal come as a paste of their paths."""
