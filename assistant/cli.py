@@ -306,9 +306,9 @@ def serve(
     * `assistant serve` prints the address and the secret
     * `assistant serve --token-file ~/.assistant-token` has the same secret each time
     """
-    from assistant.http_api import description as described
     from assistant.http_api import serve as serve_api
     from assistant.http_api import token_from
+    from assistant.http_operations import description as described
 
     if description:
         typer.echo(json.dumps(described(port), indent=2))

@@ -1,6 +1,6 @@
 """`assistant serve`: ask, search, read and list over HTTP, for programs of this machine; docs/http.md tells how to use it.
 
-It listens on loopback, wants a secret with each request, and describes itself (OpenAPI) from the types it reads and gives.
+It listens on loopback and wants a secret with each request; what it can be asked `http_operations.py` tells.
 """
 
 from __future__ import annotations
@@ -15,34 +15,22 @@ import sys
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from threading import Event as Flag
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.json_schema import models_json_schema
-from typing_extensions import TypedDict
+from pydantic import ValidationError
 
 from assistant.answering.contract import (
-    AnswerJSON,
-    PassagesJSON,
-    PlaceJSON,
-    SourcesJSON,
     event_as_json,
 )
-from assistant.answering.conversation import LONGEST_QUESTION
-from assistant.api import OpenAssistant, as_json, finished
-from assistant.listing import sources_as_json
+from assistant.api import OpenAssistant
+from assistant.http_operations import EVENTS, JSON, OPERATIONS, PROBLEM, STREAM, TITLES, Operation, Problem, Question, description
 from assistant.loopback import HOST, foreign, usable_port
-from assistant.retrieval.followups import Turn
 from index.errors import AssistantError, QuestionError, SettingsError
-from index.filters import Filter
 
-PORT = 8390
 MOST_BYTES = 1_000_000
 """Of what is sent with a request."""
 # What is sent must come within this time, and what is made is not silent longer; in seconds.
@@ -53,120 +41,6 @@ _MOST_WAITING = 16
 _SHORTEST_TOKEN = 20
 # A question of the longest, each letter of it written as in addresses.
 _LONGEST_ADDRESS = 65_536
-_JSON, _EVENTS, _PROBLEM = "application/json", "text/event-stream", "application/problem+json"
-_DATE = r"^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$"
-
-Name = Annotated[str, Field(min_length=1, max_length=1_000)]
-Date = Annotated[str, Field(pattern=_DATE)]
-
-
-class _Given(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Said(_Given):
-    role: Literal["user", "assistant"]
-    content: Annotated[str, Field(max_length=100_000)]
-
-
-class Question(_Given):
-    question: Annotated[str, Field(max_length=LONGEST_QUESTION, description="What you want to know.")]
-    history: Annotated[list[Said], Field(max_length=200, description="What was said before, oldest first.")] = []
-    voices: Annotated[list[Name], Field(max_length=100, description="Only what these speakers say.")] = []
-    documents: Annotated[list[Name], Field(max_length=1_000, description="Only these documents, or folders of the corpus.")] = []
-    kinds: Annotated[list[Name], Field(max_length=100, description="Only these kinds of documents.")] = []
-    since: Annotated[Date | None, Field(description="Only published then or later.")] = None
-    until: Annotated[Date | None, Field(description="Only published then or earlier.")] = None
-
-    @property
-    def only(self) -> Filter:
-        return Filter(tuple(self.documents), tuple(self.voices), tuple(self.kinds), self.since, self.until)
-
-    @property
-    def turns(self) -> list[Turn]:
-        return [Turn(said.role, said.content) for said in self.history]
-
-
-class Query(_Given):
-    q: Annotated[
-        str,
-        Field(
-            max_length=LONGEST_QUESTION,
-            description='Words; besides them "exact words", -without, author:, voice:, kind:, source:, date:>=2020.',
-        ),
-    ]
-    count: Annotated[int, Field(ge=1, le=200, description="How many passages.")] = 10
-
-
-class PlaceAsked(_Given):
-    document: Annotated[Name, Field(description="As citations and sources name it.")]
-    locator: Annotated[Name | None, Field(description='As a citation names it: "¶7", "p. 12"; else the beginning is read.')] = (
-        None
-    )
-
-
-class Problem(TypedDict):
-    """What went wrong (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Operation:
-    name: str
-    path: str
-    summary: str
-    asks: type[_Given] | None
-    """What is sent: as JSON with POST, else in the address."""
-    gives: Any
-    work: Callable[[OpenAssistant, Any, Flag], Any]
-    method: Literal["get", "post"] = "get"
-    missing: bool = False
-    """Whether what is asked for may not be there."""
-
-
-def _answer(assistant: OpenAssistant, asked: Question, stopped: Flag) -> AnswerJSON:
-    return as_json(finished(assistant.events(asked.question, asked.turns, only=asked.only, stopped=stopped)))
-
-
-_OPERATIONS = (
-    _Operation("ask", "/v1/ask", "Answer a question, each sentence cited.", Question, AnswerJSON, _answer, "post"),
-    _Operation(
-        "search", "/v1/search", "Find passages.", Query, PassagesJSON,
-        lambda assistant, asked, _: {"passages": [as_json(each) for each in assistant.search(asked.q, asked.count)]},
-    ),
-    _Operation(
-        "read_passage", "/v1/passage", "Read the place that a citation names.", PlaceAsked, PlaceJSON,
-        lambda assistant, asked, _: as_json(assistant.read(asked.document, asked.locator)), missing=True,
-    ),
-    _Operation(
-        "list_sources", "/v1/sources", "List the documents.", None, SourcesJSON,
-        lambda assistant, _, __: {"sources": sources_as_json(assistant.sources())},
-    ),
-)  # fmt: skip
-_STREAM = "/v1/ask/events"
-_STREAMED = (
-    "The `data` of each event is JSON: rewritten (standalone_question), found (passages), draft "
-    "(words that a language model has written beyond the sentences that were checked), sentence (sentence, citations), withdrawn "
-    "(why: the sentences so far are taken back), waiting (seconds), finished (answer, as /v1/ask gives it), failed (a problem)."
-)
-_EVENT_NAMES = ["rewritten", "found", "draft", "sentence", "withdrawn", "waiting", "finished", "failed"]
-_TITLES = {
-    400: "Not what the description says",
-    401: "The secret is missing or wrong",
-    403: "Not from here",
-    404: "Not there",
-    405: "Another method is needed",
-    408: "Too slow",
-    413: "Too large",
-    415: "Not JSON",
-    422: "Cannot be asked",
-    500: "A fault of the program",
-    503: "Not now",
-}
 
 
 class _Refused(Exception):
@@ -187,8 +61,8 @@ class Api:
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=MOST_BYTES, middlewares=[self._guard])
-        app.add_routes([web.get("/openapi.json", self._describe, allow_head=False), web.post(_STREAM, self._stream)])
-        for operation in _OPERATIONS:
+        app.add_routes([web.get("/openapi.json", self._describe, allow_head=False), web.post(STREAM, self._stream)])
+        for operation in OPERATIONS:
             app.router.add_route(operation.method.upper(), operation.path, self._handler(operation))
         return app
 
@@ -229,14 +103,14 @@ class Api:
                 401, "Send the header that `assistant serve` printed: Authorization: Bearer …", **{"WWW-Authenticate": "Bearer"}
             )
 
-    def _handler(self, operation: _Operation) -> Handler:
+    def _handler(self, operation: Operation) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             asked = await _asked(request, operation)
             try:
                 told = await self._run(lambda stopped: operation.work(self._assistant, asked, stopped))
             except QuestionError as error:
                 raise _Refused(404 if operation.missing else 422, str(error)) from error
-            return web.Response(body=_dumped(told), content_type=_JSON)
+            return web.Response(body=_dumped(told), content_type=JSON)
 
         return handle
 
@@ -253,11 +127,11 @@ class Api:
             self._waiting -= 1
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        asked = await _asked(request, _OPERATIONS[0])
+        asked = await _asked(request, OPERATIONS[0])
         events = self._events(asked)
         # What cannot be asked is told as everywhere: by the status.
         first = await anext(events)
-        response = web.StreamResponse(headers={"Content-Type": _EVENTS, "Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        response = web.StreamResponse(headers={"Content-Type": EVENTS, "Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         await response.prepare(request)
         try:
             await response.write(first)
@@ -302,10 +176,10 @@ class Api:
             running.cancel()
 
     async def _describe(self, request: web.Request) -> web.Response:
-        return web.Response(body=_dumped(description(self._port)), content_type=_JSON)
+        return web.Response(body=_dumped(description(self._port)), content_type=JSON)
 
 
-async def _asked(request: web.Request, operation: _Operation) -> Any:
+async def _asked(request: web.Request, operation: Operation) -> Any:
     """What is sent, as its type. Raises _Refused."""
     if operation.asks is None:
         if request.query:
@@ -316,8 +190,8 @@ async def _asked(request: web.Request, operation: _Operation) -> Any:
             if twice := [key for key in request.query if len(request.query.getall(key)) > 1]:
                 raise _Refused(400, f"{twice[0]}: given more than once.")
             return operation.asks.model_validate(dict(request.query))
-        if request.content_type != _JSON:
-            raise _Refused(415, f"send {_JSON}, not {request.content_type}.")
+        if request.content_type != JSON:
+            raise _Refused(415, f"send {JSON}, not {request.content_type}.")
         async with asyncio.timeout(_SLOWEST):
             body = await request.read()
         return operation.asks.model_validate_json(body, strict=True)
@@ -330,12 +204,12 @@ async def _asked(request: web.Request, operation: _Operation) -> Any:
 
 
 def _told(status: int, detail: str) -> Problem:
-    title = _TITLES.get(status, "Refused")
+    title = TITLES.get(status, "Refused")
     return {"type": "about:blank", "title": title, "status": status, "detail": detail}
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(status=status, body=_dumped(_told(status, detail)), content_type=_PROBLEM, headers=headers)
+    return web.Response(status=status, body=_dumped(_told(status, detail)), content_type=PROBLEM, headers=headers)
 
 
 def _dumped(told: Any) -> bytes:
@@ -345,82 +219,6 @@ def _dumped(told: Any) -> bytes:
 def _sent(name: str, told: dict[str, Any]) -> bytes:
     # JSON has no line breaks of its own, so that no text can pass for an event.
     return b"event: " + name.encode() + b"\ndata: " + _dumped(told) + b"\n\n"
-
-
-def description(port: int) -> dict[str, Any]:
-    """The OpenAPI description of the server."""
-    models = [each.asks for each in _OPERATIONS if each.asks is not None]
-    _, given = models_json_schema([(model, "validation") for model in models], ref_template="#/components/schemas/{model}")
-    schemas: dict[str, Any] = given["$defs"]
-    for told in (*(each.gives for each in _OPERATIONS), Problem):
-        schema = TypeAdapter(told).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
-        schemas |= schema.pop("$defs", {})
-        schemas[told.__name__] = schema
-    paths = {each.path: {each.method: _described(each, schemas)} for each in _OPERATIONS}
-    # Before version 3.2 of OpenAPI the schema of a stream is taken for that of each event.
-    event = {
-        "type": "object",
-        "properties": {
-            "event": {"enum": _EVENT_NAMES},
-            "data": {"type": "string", "contentMediaType": _JSON},
-        },
-        "required": ["event", "data"],
-    }
-    streamed = _described(_OPERATIONS[0], schemas)
-    streamed |= {"operationId": "ask_events", "summary": "The same, event by event.", "description": _STREAMED}
-    streamed["responses"]["200"] = {"description": "Events.", "content": {_EVENTS: {"schema": event}}}
-    paths[_STREAM] = {"post": streamed}
-    paths["/openapi.json"] = {
-        "get": {
-            "operationId": "describe",
-            "summary": "This description.",
-            "responses": {
-                "200": {"description": "It.", "content": {_JSON: {"schema": {"type": "object"}}}},
-                **_failures(401, 403),
-            },
-        }
-    }
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Alliance Assistant", "version": version("alliance-assistant")},
-        "servers": [{"url": f"http://{HOST}:{port}"}],
-        "security": [{"token": []}],
-        "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
-    }
-
-
-def _described(operation: _Operation, schemas: dict[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = {"operationId": operation.name, "summary": operation.summary}
-    failures = [400, 401, 403, 422, 500, 503]
-    if operation.asks is not None and operation.method == "post":
-        content = {_JSON: {"schema": {"$ref": f"#/components/schemas/{operation.asks.__name__}"}}}
-        told["requestBody"] = {"required": True, "content": content}
-        failures += [408, 413, 415]
-    elif operation.asks is not None:
-        # Query parameters have no null: what is not told is left out.
-        asked = schemas.pop(operation.asks.__name__)
-        told["parameters"] = [
-            {
-                "name": name,
-                "in": "query",
-                "required": name in asked.get("required", []),
-                "description": schema.pop("description"),
-                "schema": next((each for each in schema.get("anyOf", []) if each.get("type") != "null"), schema),
-            }
-            for name, schema in asked["properties"].items()
-        ]
-    answer = {
-        "description": "Done.",
-        "content": {_JSON: {"schema": {"$ref": f"#/components/schemas/{operation.gives.__name__}"}}},
-    }
-    told["responses"] = {"200": answer, **_failures(*failures, *([404] if operation.missing else []))}
-    return told
-
-
-def _failures(*statuses: int) -> dict[str, Any]:
-    content = {_PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {str(status): {"description": _TITLES[status], "content": content} for status in sorted(statuses)}
 
 
 def token_from(file: Path | None) -> str:

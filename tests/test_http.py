@@ -19,7 +19,8 @@ from aiohttp import ClientSession, web
 from assistant.answering.answers import Found
 from assistant.api import OpenAssistant, as_json
 from assistant.assembly import Assistant
-from assistant.http_api import MOST_BYTES, Api, description, token_from
+from assistant.http_api import MOST_BYTES, Api, token_from
+from assistant.http_operations import description
 from assistant.loopback import HOST
 from assistant.settings import Settings
 from index.errors import SettingsError
