@@ -10,7 +10,8 @@ from index.documents import Document, citation_name, names_in
 from index.errors import CorpusError
 from index.loaders.text import paragraph_locators, title_from_path
 
-_INFO = re.compile(r"\{\\(title|author)\s+((?:[^{}\\]|\\'[0-9a-f]{2}|\\[{}\\]|\\u-?\d+\s?\??)*)\}", re.IGNORECASE)
+# Possessive: "\u12345…" can be cut in so many ways that trying them all would never end.
+_INFO = re.compile(r"\{\\(title|author)\s++((?:[^{}\\]|\\'[0-9a-f]{2}|\\[{}\\]|\\u-?\d++\s?+\??+)*+)\}", re.IGNORECASE)
 
 
 def load_rtf(document_id: str, data: bytes, digest: str) -> tuple[Document, str | None]:

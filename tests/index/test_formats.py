@@ -204,6 +204,14 @@ def test_rich_text_is_cited_by_its_paragraphs(tmp_path: Path) -> None:
     assert (document.title, document.authors) == ("Rivers", ("Ada Moreno",))
 
 
+def test_rtf_whose_title_never_ends_is_read_at_once(tmp_path: Path) -> None:
+    """It can be cut in more ways than there are atoms: a pattern that tried them all would hang."""
+    text = r"{\rtf1{\info{\title " + r"\u1234 \u-9? " * 500 + r"}It was signed.\par}"
+    assert loaded(tmp_path, "r.rtf", text.replace("}It", "}}It")).document.text == "It was signed."
+    with pytest.raises(CorpusError, match="holds no words"):
+        loaded(tmp_path, "r.rtf", text.replace("}It", "It"))
+
+
 # -- who speaks ------------------------------------------------------------------------------------------------------------
 
 
