@@ -21,8 +21,8 @@ from index.loaders.jsonl import is_jsonl, line_stamp, load_line, parse_line, rea
 from index.loaders.metadata import metadata_path
 from index.loaders.registry import Loaded, is_supported, load
 from index.settings import IndexSettings
-from index.store import LocalStore, built_with
-from index.writing import build_lock, open_for_writing, set_aside_if_damaged
+from index.store import Store, built_with
+from index.writing import building
 
 ADDED = "added"
 # Chunks that wait to be embedded together: texts of like length share a batch. And how many are embedded between two saves.
@@ -91,6 +91,10 @@ class Sources:
     by_id: dict[str, Source]
     unreadable: tuple[str, ...]
     """Ids of folders and files that could not be looked at; what was indexed of them stays."""
+
+    def hides(self, document_id: str) -> bool:
+        """Whether a document of that id may be there and could not be looked at."""
+        return any(document_id == each or document_id.startswith(f"{each}/") or each == "." for each in self.unreadable)
 
 
 def corpus_sources(settings: IndexSettings) -> Sources:
@@ -169,19 +173,17 @@ def compare(sources: Sources, rows: list[DocumentRow], failed: Mapping[str, Sequ
             touched.append(document_id)
         else:
             unchanged.append(document_id)
-    hidden = [
-        name for name in known if any(name == each or name.startswith(f"{each}/") or each == "." for each in sources.unreadable)
-    ]
+    hidden = [name for name in known if sources.hides(name)]
     removed = [name for name in known if name not in hidden]
     return Plan(tuple(new), tuple(touched), tuple(removed), tuple(sorted((*unchanged, *hidden))))
 
 
-def known_failures(store: LocalStore) -> dict[str, list[int]]:
+def known_failures(store: Store) -> dict[str, list[int]]:
     """The files that the last build could not read, with their stamps."""
     try:
-        told: dict[str, list[int]] = json.loads(store.ledger.meta("failed") or "{}")
+        told: dict[str, list[int]] = json.loads(store.meta("failed") or "{}")
     except ValueError as error:
-        raise store.ledger.damaged(f"its list of unreadable files cannot be read ({error})") from error
+        raise store.damaged(f"its list of unreadable files cannot be read ({error})") from error
     return told
 
 
@@ -207,24 +209,18 @@ def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False)
     """
     started = time.perf_counter()
     sources = corpus_sources(settings)
-    with build_lock(settings.store):
+    with building(settings, rebuild=rebuild) as store:
+        if not rebuild:
+            store.check(fingerprint=embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
+        rows = store.documents()
+        plan = compare(sources, rows)
+        yield plan
         if rebuild:
-            set_aside_if_damaged(settings.store)
-        store = open_for_writing(settings.store)
-        try:
-            if not rebuild:
-                store.check(fingerprint=embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
-            rows = store.documents()
-            plan = compare(sources, rows)
-            yield plan
-            if rebuild:
-                # What cannot be looked at now stays as it is.
-                there = [name for name in plan.unchanged if name in sources.by_id]
-                hidden = tuple(name for name in plan.unchanged if name not in sources.by_id)
-                plan = Plan(plan.new, tuple(sorted((*plan.touched, *there))), plan.removed, hidden)
-            yield from _Build(settings, embedder, store, sources, {row.id: row for row in rows}, rebuild).run(plan, started)
-        finally:
-            store.close()
+            # What cannot be looked at now stays as it is.
+            there = [name for name in plan.unchanged if name in sources.by_id]
+            hidden = tuple(name for name in plan.unchanged if name not in sources.by_id)
+            plan = Plan(plan.new, tuple(sorted((*plan.touched, *there))), plan.removed, hidden)
+        yield from _Build(settings, embedder, store, sources, {row.id: row for row in rows}, rebuild).run(plan, started)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +239,7 @@ class _Read:
 class _Build:
     settings: IndexSettings
     embedder: Embedder
-    store: LocalStore
+    store: Store
     sources: Sources
     known: dict[str, DocumentRow]
     rebuild: bool
@@ -267,10 +263,8 @@ class _Build:
     def run(self, plan: Plan, started: float) -> Iterator[Progress | Report]:
         self.unchanged.extend(plan.unchanged)
         self.failed.extend(f"{name}: cannot be looked at; check its permissions." for name in self.sources.unreadable)
-        if self.store.ledger.meta("fingerprint") is None or self.rebuild:
-            self.store.ledger.begin_anew(
-                built_with(self.embedder.fingerprint, self.embedder.dimensions, self.settings.chunk_tokens)
-            )
+        if self.store.meta("fingerprint") is None or self.rebuild:
+            self.store.begin_anew(built_with(self.embedder.fingerprint, self.embedder.dimensions, self.settings.chunk_tokens))
         self.store.apply(remove=plan.removed)
         todo = (*plan.new, *plan.touched)
         self.total = len(todo)
@@ -301,11 +295,11 @@ class _Build:
         yield Progress("reading", len(todo), len(todo))
         if plan.removed or self.changed or self.rebuild:
             # What was dropped last stays for a while: a rename or a revert finds its vectors again.
-            self.store.ledger.collect_garbage(spare=_VECTORS_SPARED)
+            self.store.collect_garbage(spare=_VECTORS_SPARED)
         self.store.derive()
         if self.embedded and self.embedder.notice:
             self.warnings.append(self.embedder.notice)
-        self.store.ledger.set_meta({"failed": json.dumps(self.stamps), "finished": "yes"})
+        self.store.finish(json.dumps(self.stamps), keeps=self._keeps)
         yield Report(
             added=tuple(self.added),
             changed=tuple(self.changed),
@@ -316,6 +310,10 @@ class _Build:
             embedded=self.embedded,
             seconds=time.perf_counter() - started,
         )
+
+    def _keeps(self, document_id: str) -> bool:
+        """Whether it could not be read or looked at this time: then its former state stays."""
+        return document_id in self.stamps or self.sources.hides(document_id)
 
     def _batches(self, todo: Sequence[str]) -> Iterator[list[_Read]]:
         """The documents, read and chunked, some hundred chunks at a time. Runs in a thread; writes nothing."""
@@ -361,7 +359,7 @@ class _Build:
         fingerprint = self.embedder.fingerprint
         entries = [each.entry for each in batch if each.entry]
         texts = {key: chunk.text for entry in entries for key, chunk in zip(entry.vector_keys, entry.chunks, strict=True)}
-        missing = sorted(self.store.ledger.missing_vectors(fingerprint, texts), key=lambda key: len(texts[key]))
+        missing = sorted(self.store.missing_vectors(fingerprint, texts), key=lambda key: len(texts[key]))
         self.expected += len(missing)
         for begin in range(0, len(missing), _EMBED_AT_ONCE):
             keys = missing[begin : begin + _EMBED_AT_ONCE]
@@ -370,19 +368,19 @@ class _Build:
             else:
                 yield Progress("embedding", self.embedded, self.expected)
             vectors = self.embedder.embed([texts[key] for key in keys])
-            self.store.ledger.put_vectors(fingerprint, dict(zip(keys, vectors, strict=True)))
+            self.store.put_vectors(fingerprint, dict(zip(keys, vectors, strict=True)))
             self.embedded += len(keys)
             yield Progress("embedding", self.embedded, self.expected)
+        self.store.apply(put=entries)
         for each in batch:
             self.warnings.extend(each.warnings)
             if each.failed is not None:
                 self.failed.append(each.failed)
                 self.stamps[each.id] = each.stamp
             elif each.entry is None:
-                self.store.ledger.touch(each.id, size=each.stamp[0], modified=each.stamp[1])
+                self.store.touch(each.id, size=each.stamp[0], modified=each.stamp[1])
                 self.unchanged.append(each.id)
             else:
-                self.store.apply(put=[each.entry])
                 (self.changed if each.id in self.known else self.added).append(each.id)
             yield Progress("reading", self.read, self.total)
 

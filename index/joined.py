@@ -16,7 +16,7 @@ from index.filters import Filter
 from index.ledger import DocumentRow
 from index.lexical import Bags, analyse, bm25
 from index.speakers import Speakers
-from index.store import Hit, LocalStore
+from index.store import Hit, Store
 
 _BETWEEN = ":"
 
@@ -24,10 +24,10 @@ _BETWEEN = ":"
 class JoinedStore:
     """A ChunkStore. Scores are those of one store that held all chunks; those of word search nearly."""
 
-    def __init__(self, first: LocalStore, beside: Mapping[str, LocalStore]) -> None:
+    def __init__(self, first: Store, beside: Mapping[str, Store]) -> None:
         """beside: name -> store, built with the same model as the first."""
         self._names: tuple[str, ...] = ("", *beside)
-        self._stores: tuple[LocalStore, ...] = (first, *beside.values())
+        self._stores: tuple[Store, ...] = (first, *beside.values())
 
     @property
     def version(self) -> int:
@@ -60,7 +60,7 @@ class JoinedStore:
         bags: list[Bags] = []
         for number, store, allowed in self._asked(only):
             chunks = store.get(hit.key for hit in store.lexical(text, count, only=allowed))
-            titles = store.ledger.titles(chunk.document_id for chunk in chunks.values())
+            titles = store.titles(chunk.document_id for chunk in chunks.values())
             for key, chunk in chunks.items():
                 place = " ".join((titles.get(chunk.document_id, ""), *chunk.headings))
                 keys.append(self._key(key, number))
@@ -115,7 +115,7 @@ class JoinedStore:
         counted = [store.counts() for store in self._stores]
         return {name: sum(each[name] for each in counted) for name in counted[0]}
 
-    def _asked(self, only: Filter | None) -> Iterator[tuple[int, LocalStore, Filter | None]]:
+    def _asked(self, only: Filter | None) -> Iterator[tuple[int, Store, Filter | None]]:
         """Which stores a filter allows, and what of each."""
         if not only or not only.documents:
             yield from ((number, store, only) for number, store in enumerate(self._stores))
@@ -139,7 +139,7 @@ class JoinedStore:
         """(number of the store, the document's id there)."""
         name, between, own = document_id.partition(_BETWEEN)
         number = self._names.index(name) if between and name in self._names[1:] else 0
-        if number and own and self._stores[0].ledger.titles([document_id]):
+        if number and own and self._stores[0].titles([document_id]):
             # A document of the first may be called so itself.
             return 0, document_id
         return number, own if number else document_id

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index.chunks import Chunk
 from index.database import Database
-from index.documents import Document, Locator, Voice
+from index.documents import Document, Voice
 from index.errors import StoreError
 from index.filters import Filter
-from index.schema import checksum, text_between
+from index.records import Record, document_of, folders_of, written
+from index.schema import checksum
 
 STALE = "stale"
 """Stands for the digest of a document that was built in another way than the ledger now says."""
@@ -120,22 +120,11 @@ class Ledger(Database):
             chunks = list(self.chunks(int(str(key)) for (key,) in keys).values())
         if check != checksum(document_id, record, places, told, kind, published):
             raise self.damaged(f"the row of {document_id} does not have its checksum")
-        before, *after = json.loads(str(told))
-        if len(chunks) != len(after):
-            raise self.damaged(f"{document_id} lacks some of its text")
-        text = before + "".join(f"{chunk.text}{gap}" for chunk, gap in zip(chunks, after, strict=True))
-        meta: dict[str, Any] = json.loads(str(record))
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in meta.items()}
-        return Document(
-            id=document_id,
-            text=text,
-            digest=str(digest),
-            locators=tuple(
-                Locator(start, end, label, tuple(headings), Voice(*voice) if voice else None, heading)
-                for start, end, label, headings, voice, heading in json.loads(str(places))
-            ),
-            **values,
-        )
+        try:
+            record_of = Record(str(record), str(places), str(told))
+            return document_of(document_id, str(digest), record_of, [chunk.text for chunk in chunks])
+        except ValueError as error:
+            raise self.damaged(f"{document_id} {error}") from error
 
     def chunk_keys(self, *, above: int = -1) -> NDArray[np.int64]:
         """The keys of all chunks, ascending. A key is never given twice, and a newer chunk has a greater one."""
@@ -166,7 +155,7 @@ class Ledger(Database):
                 named = {name.rstrip("/") or name for name in only.documents}
                 ids = [(number, str(name)) for number, name in self._rows("SELECT number, id FROM documents", ())]
                 conditions.append("d.number IN (SELECT value FROM json_each(?))")
-                values.append(json.dumps([number for number, name in ids if not named.isdisjoint(_with_folders(name))]))
+                values.append(json.dumps([number for number, name in ids if not named.isdisjoint(folders_of(name))]))
             if only.voices:
                 allowed = [speaker for speaker in self.speakers() if only.allows_voice(speaker)]
                 conditions.append("c.speaker IN (SELECT value FROM json_each(?))")
@@ -249,6 +238,15 @@ class Ledger(Database):
         joined = b"".join(bytes(row[2]) for row in rows)  # type: ignore[call-overload]
         return found, np.frombuffer(joined, dtype=np.float16).reshape(len(rows), dimensions).astype(np.float32)
 
+    def vector_keys(self, keys: Iterable[int]) -> dict[int, bytes]:
+        """The name under which the vector of each chunk is kept."""
+        rows = self._rows(
+            "SELECT c.key, v.digest FROM chunks c JOIN vectors v ON v.number = c.vector "
+            "WHERE c.key IN (SELECT value FROM json_each(?))",
+            (json.dumps([int(key) for key in keys]),),
+        )
+        return {int(str(key)): bytes(digest) for key, digest in rows}  # type: ignore[call-overload]
+
     def missing_vectors(self, fingerprint: str, digests: Iterable[bytes]) -> set[bytes]:
         """Which of these texts have never been embedded by this model."""
         wanted = set(digests)
@@ -321,13 +319,7 @@ class Ledger(Database):
     def put(self, entry: Entry) -> None:
         """Adds a document or replaces its former state, in one transaction."""
         document = entry.document
-        record = {key: value for key, value in asdict(document).items() if key not in ("id", "text", "digest", "locators")}
-        locators = [
-            [place.start, place.end, place.label, place.headings, _voice(place.voice), place.heading]
-            for place in document.locators
-        ]
-        gaps = list(text_between(document.text, [(chunk.start, chunk.end) for chunk in entry.chunks]))
-        told = [json.dumps(each, ensure_ascii=False, separators=(",", ":")) for each in (record, locators, gaps)]
+        told = written(document, entry.chunks)
         with self._transaction():
             numbers = self._vector_numbers(self.meta("fingerprint") or "", entry.vector_keys)
             self._remove(document.id)
@@ -394,13 +386,3 @@ class Ledger(Database):
                 (spare,),
             )
             return dropped.rowcount
-
-
-def _with_folders(name: str) -> set[str]:
-    """The document's id, and the folders of the corpus that it lies in."""
-    parts = name.split("/")
-    return {"/".join(parts[:count]) for count in range(1, len(parts) + 1)}
-
-
-def _voice(voice: Voice | None) -> list[str | None] | None:
-    return [voice.speaker, voice.reported_by] if voice else None

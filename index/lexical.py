@@ -9,6 +9,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -80,6 +81,44 @@ def bm25(terms: Sequence[str], chunks: Sequence[Bags], weights: Mapping[str, flo
             score += boost * sum(weights[term] * bag[term] * (_K1 + 1) / (bag[term] + damping) for term in terms if bag[term])
         scores.append(score)
     return scores
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What BM25 must know of all chunks to score one of them."""
+
+    chunks: int
+    words: tuple[int, int]
+    """How many words all places hold, and all texts."""
+    holding: Mapping[str, tuple[int, int]]
+    """Of each word asked for: how many chunks hold it in their place, and in their text."""
+
+    def weights(self) -> dict[str, float]:
+        """The inverse document frequency of each word asked for."""
+        return {word: self._weight(max(counts)) for word, counts in self.holding.items()}
+
+    def score(self, bags: Bags) -> float:
+        """BM25 of a chunk for the words asked for, as tantivy computes it."""
+        score = 0.0
+        for field, (bag, boost) in enumerate(zip(bags, (_PLACE_BOOST, 1.0), strict=True)):
+            average = self.words[field] / self.chunks if self.chunks else 0.0
+            damping = _K1 * (1 - _B + _B * _kept_length(bag.total()) / (average or 1.0))
+            for word, counts in self.holding.items():
+                if bag[word]:
+                    score += boost * self._weight(counts[field]) * bag[word] * (_K1 + 1) / (bag[word] + damping)
+        return score
+
+    def _weight(self, holding: int) -> float:
+        return math.log1p((self.chunks - min(holding, self.chunks) + 0.5) / (holding + 0.5))
+
+
+def _kept_length(words: int) -> int:
+    """The length of a field as tantivy keeps it in one byte: exact up to 40, then in steps that double every eighth time."""
+    if words <= 40:
+        return words
+    step = 1 << ((words - 40) // 16 + 1).bit_length()
+    base = 40 + 8 * (step - 2)
+    return base + (words - base) // step * step
 
 
 class WordIndex:

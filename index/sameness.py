@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from index.filters import Filter
-from index.store import LocalStore
+from index.store import Store
 
 MOST_COMPARED = 500
 """Documents that are compared with the others at once; each costs some hundredths of a second."""
@@ -35,7 +35,7 @@ class Same(NamedTuple):
         return f"{self.document} {how} {self.other}"
 
 
-def same_documents(store: LocalStore, documents: Iterable[str]) -> Iterator[Same]:
+def same_documents(store: Store, documents: Iterable[str]) -> Iterator[Same]:
     """For each of the documents the one that is most like it, where that is much; of two of them once."""
     told: set[frozenset[str]] = set()
     for document in documents:
@@ -51,10 +51,10 @@ def same_documents(store: LocalStore, documents: Iterable[str]) -> Iterator[Same
             yield best
 
 
-def _candidates(store: LocalStore, document: str) -> list[str]:
-    keys = store.ledger.keys_of(Filter(documents=(document,)))
+def _candidates(store: Store, document: str) -> list[str]:
+    keys = store.keys_of(Filter(documents=(document,)))
     step = max(1, len(keys) // _LOOKED_FOR)
-    _, vectors = store.ledger.vectors(keys[::step].tolist(), store.dimensions)
+    _, vectors = store.vectors(keys[::step].tolist())
     hits: Counter[str] = Counter()
     for vector in vectors:
         near = store.get(hit.key for hit in store.dense(vector, _NEAREST) if hit.score >= _NEAR)
@@ -62,7 +62,7 @@ def _candidates(store: LocalStore, document: str) -> list[str]:
     return [other for other, _ in sorted(hits.items(), key=lambda each: (-each[1], each[0]))[:_LOOKED_AT]]
 
 
-def _words(store: LocalStore, document: str) -> list[str]:
+def _words(store: Store, document: str) -> list[str]:
     return re.findall(r"\w+", store.document(document).text.casefold())
 
 

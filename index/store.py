@@ -8,7 +8,7 @@ import platform
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -80,6 +80,75 @@ class ChunkStore(Protocol):
         """How many documents, chunks and vectors there are."""
 
 
+class Store(ChunkStore, Protocol):
+    """A ChunkStore of one corpus, with what builds, copies and doctors need beside searching.
+
+    Everything raises StoreError where the store cannot be read or written.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where it is, to be read by a person."""
+
+    @property
+    def is_being_built(self) -> bool: ...
+
+    @property
+    def dimensions(self) -> int:
+        """Of its vectors."""
+
+    def warm(self) -> None:
+        """Loads ahead of the first search what searching needs."""
+
+    def close(self) -> None: ...
+
+    def check(self, *, fingerprint: str, chunk_tokens: int | None = None) -> None:
+        """chunk_tokens: None for any. Raises StoreMismatch when it was built otherwise: vectors of two models never mix."""
+
+    def meta(self, name: str) -> str | None:
+        """What a build noted: "fingerprint", "dimensions", "chunk_tokens", "failed", "finished"."""
+
+    def titles(self, document_ids: Iterable[str]) -> dict[str, str]: ...
+
+    def vectors(self, keys: Iterable[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """(keys, vectors of shape (keys, dimensions)) for the chunks of those keys that exist, ascending."""
+
+    def vector_keys(self, keys: Iterable[int]) -> dict[int, bytes]:
+        """The name under which the vector of each chunk is kept."""
+
+    def begin_anew(self, values: Mapping[str, str]) -> None:
+        """Notes another way of building and, with it, that every document is yet to be built that way."""
+
+    def missing_vectors(self, fingerprint: str, digests: Iterable[bytes]) -> set[bytes]:
+        """Which of these texts have never been embedded by this model."""
+
+    def put_vectors(self, fingerprint: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
+        """Kept in half precision, which changes a cosine by less than 0.0005."""
+
+    def apply(self, *, put: Sequence[Entry] = (), remove: Sequence[str] = ()) -> None:
+        """Each document at once: a reader finds it as it was or as it is, never in between."""
+
+    def touch(self, document_id: str, *, size: int, modified: int) -> None:
+        """The file changed, its words did not."""
+
+    def derive(self) -> None:
+        """Brings what is derived from the documents up to them, and saves it."""
+
+    def finish(self, failed: str, *, keeps: Callable[[str], bool] = lambda _: False) -> None:
+        """The build is done. failed: JSON of the files that could not be read; keeps: whether a document's former state stays."""
+
+    def collect_garbage(self, *, spare: int) -> int:
+        """Drops vectors that no chunk has, but for the youngest. Gives how many."""
+
+    def damage(self) -> str | None:
+        """Reads everything; says what is wrong with it, None when nothing is."""
+
+    def damaged(self, reason: str) -> StoreError: ...
+
+    def derived_state(self) -> dict[str, str]:
+        """For each derived part how it fits the documents: "current…", or what is wrong."""
+
+
 class LocalStore:
     """SQLite ledger + FAISS + tantivy in one folder.
 
@@ -104,6 +173,13 @@ class LocalStore:
             raise StoreMissing(f"the index in {folder} was never finished; build it with: assistant index")
 
     # -- what it was built with --------------------------------------------------------------------------------------
+
+    @property
+    def place(self) -> str:
+        return str(self.folder)
+
+    def meta(self, name: str) -> str | None:
+        return self.ledger.meta(name)
 
     @property
     def version(self) -> int:
@@ -230,11 +306,44 @@ class LocalStore:
     def counts(self) -> dict[str, int]:
         return self.ledger.counts()
 
+    def titles(self, document_ids: Iterable[str]) -> dict[str, str]:
+        return self.ledger.titles(document_ids)
+
+    def vectors(self, keys: Iterable[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        return self.ledger.vectors(keys, self.dimensions)
+
+    def vector_keys(self, keys: Iterable[int]) -> dict[int, bytes]:
+        return self.ledger.vector_keys(keys)
+
+    def damage(self) -> str | None:
+        return self.ledger.damage()
+
+    def damaged(self, reason: str) -> StoreError:
+        return self.ledger.damaged(reason)
+
     def close(self) -> None:
         with self._lock:
             self.ledger.close()
 
     # -- writing -----------------------------------------------------------------------------------------------------
+
+    def begin_anew(self, values: Mapping[str, str]) -> None:
+        self.ledger.begin_anew(values)
+
+    def missing_vectors(self, fingerprint: str, digests: Iterable[bytes]) -> set[bytes]:
+        return self.ledger.missing_vectors(fingerprint, digests)
+
+    def put_vectors(self, fingerprint: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
+        self.ledger.put_vectors(fingerprint, vectors)
+
+    def touch(self, document_id: str, *, size: int, modified: int) -> None:
+        self.ledger.touch(document_id, size=size, modified=modified)
+
+    def finish(self, failed: str, *, keeps: Callable[[str], bool] = lambda _: False) -> None:
+        self.ledger.set_meta({"failed": failed, "finished": "yes"})
+
+    def collect_garbage(self, *, spare: int) -> int:
+        return self.ledger.collect_garbage(spare=spare)
 
     def apply(self, *, put: Sequence[Entry] = (), remove: Sequence[str] = ()) -> None:
         """Each document in a transaction of its own."""

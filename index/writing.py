@@ -1,4 +1,7 @@
-"""How a store is opened for writing: one builder at a time, older formats brought up, damaged ledgers set aside."""
+"""How a store is opened: for reading, or to be built by one builder at a time.
+
+Older formats are brought up, damaged ledgers are set aside.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,44 @@ from pathlib import Path
 from index.database import FILE_NAME as LEDGER_FILE
 from index.errors import StoreBusy, StoreDamaged, StoreError, StoreOutdated
 from index.schema import migrate
-from index.store import BUILDER, LocalStore
+from index.settings import IndexSettings
+from index.store import BUILDER, LocalStore, Store
+
+
+def open_store(settings: IndexSettings) -> Store:
+    """For reading. Raises StoreMissing, StoreMismatch, StoreOutdated or StoreError."""
+    if settings.engine is None:
+        return LocalStore(settings.store)
+    from index.milvus import MilvusStore
+
+    return MilvusStore(settings.engine)
+
+
+@contextmanager
+def building(settings: IndexSettings, *, rebuild: bool = False) -> Iterator[Store]:
+    """For one builder, who holds it until the end. rebuild: a damaged ledger is set aside.
+
+    Raises StoreBusy, StoreMismatch or StoreError.
+    """
+    if settings.engine is not None:
+        from index.milvus import MilvusStore
+        from index.milvus_server import MilvusServer, lease
+
+        with lease(MilvusServer(settings.engine)) as held:
+            store = MilvusStore(settings.engine, lease=held, rebuild=rebuild)
+            try:
+                yield store
+            finally:
+                store.close()
+        return
+    with build_lock(settings.store):
+        if rebuild:
+            set_aside_if_damaged(settings.store)
+        local = open_for_writing(settings.store)
+        try:
+            yield local
+        finally:
+            local.close()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from index.errors import StoreError
 from index.filters import Filter
 from index.joined import JoinedStore
 from index.store import LocalStore, built_with
-from tests.contracts.test_chunk_store import DIMENSIONS, entry, texts_of
+from tests.contracts.filling import DIMENSIONS, entry, texts_of
 
 
 def made(folder: Path, seeds: range) -> LocalStore:

@@ -1,0 +1,688 @@
+"""MilvusStore: the same store on a Milvus server, which several people's assistants read and one builder at a time writes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from threading import RLock
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.chunks import Chunk
+from index.documents import Document
+from index.errors import StoreDamaged, StoreError, StoreMismatch, StoreMissing
+from index.filters import Filter
+from index.ledger import DocumentRow, Entry
+from index.lexical import Statistics, analyse
+from index.milvus_collections import (
+    CHUNKS_OF_A_DOCUMENT,
+    FIELDS,
+    FORMAT,
+    META,
+    PART,
+    PIECE,
+    TERM,
+    Counts,
+    Generation,
+    Head,
+    days,
+    halves_of,
+    plain,
+)
+from index.milvus_server import MOST_ROWS, CollectionGone, Lease, MilvusServer, lease_collection, number_of
+from index.settings import MilvusAddress
+from index.speakers import Speakers
+from index.store import Hit
+
+_BUILT_WITH = ("fingerprint", "dimensions", "chunk_tokens")
+_MOST_QUERY_TERMS = 256
+# Scores that differ by less are the same.
+_TIE = 1e-6
+_SPARE = 16
+# Candidates of HNSW looked at for a search, at least and for each hit.
+_LOOKED_AT, _EACH = 128, 2
+# An engine's own BM25 only finds candidates: how many for each hit, and beside them.
+_CANDIDATES, _MORE = 4, 100
+_DOCUMENTS_KEPT = 64
+_REVISIONS_AT_ONCE = 1_024
+_WAITING = 20_000
+"""Vectors that wait for their documents."""
+_NO_WORDS = "none"
+
+
+class _State(NamedTuple):
+    generation: int
+    version: int
+    documents: int
+    chunks: int
+
+
+class MilvusStore:
+    """A Store. Readers follow the builder with each search, and go over to a rebuilt index when it is done.
+
+    Raises StoreMissing, StoreMismatch, StoreDamaged or StoreError.
+    """
+
+    def __init__(self, address: MilvusAddress, *, lease: Lease | None = None, rebuild: bool = False) -> None:
+        """lease: of the builder, who may write. rebuild: what is there may be of another format, or damaged."""
+        self.address = address
+        self._lease = lease
+        self._lock = RLock()
+        self._server = MilvusServer(address)
+        self._seen: _State | None = None
+        self._heads: dict[int, Head | None] = {}
+        self._listed: list[Head] | None = None
+        self._terms: dict[str, tuple[int, int]] = {}
+        self._told: tuple[int, tuple[int, int], list[str]] | None = None
+        self._documents: dict[str, Document] = {}
+        self._waiting: dict[bytes, NDArray[np.float32]] = {}
+        self._change = Counts()
+        self._dead: list[int] = []
+        self._revisions: tuple[int, int] = (0, 0)
+        self._generation = self._opened(rebuild)
+        self._built = self._built_with()
+        if self._generation and lease and not rebuild and self._generation.meta("counted").get("counted") == "no":
+            self._count_anew()
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+
+    def _opened(self, rebuild: bool) -> Generation | None:
+        """The generation that readers see; for a builder the youngest, which may not be finished."""
+        try:
+            published = self._published()
+            numbers = Generation.numbers(self._server) if self._lease else []
+            number = max(numbers, default=None) if self._lease else published
+            if number is None:
+                if self._lease:
+                    return None
+                raise StoreMissing(f"there is no finished index in {self.address} yet; build it with: assistant index")
+            found = Generation(self._server, number)
+            kept = found.meta("format", "state")
+            if kept.get("format") == FORMAT and "state" in kept:
+                return found
+            if rebuild or (self._lease and number != published and not kept):
+                # Another format, or a builder was killed while it made the collections.
+                return None
+            raise StoreDamaged(
+                f"the index in {self.address} has format {kept.get('format')}, this program reads {FORMAT}; rebuild it with: "
+                "assistant index --rebuild"
+            )
+        except BaseException:
+            self._server.close()
+            raise
+
+    def _published(self) -> int | None:
+        """The generation that readers see."""
+        target = self._server.alias(self.address.name)
+        if target is None:
+            return None
+        name, _, rest = target.partition("__")
+        number, _, what = rest.partition("__")
+        if name != self.address.name or what != "chunks" or not number.isdecimal():
+            raise StoreError(f"{self.address} is something else than an index of this program; choose another name.")
+        return int(number)
+
+    @property
+    def _here(self) -> Generation:
+        if self._generation is None:
+            raise StoreMissing(f"there is no finished index in {self.address} yet; build it with: assistant index")
+        return self._generation
+
+    def _built_with(self) -> tuple[str | None, ...]:
+        told = self._generation.meta(*_BUILT_WITH) if self._generation else {}
+        return tuple(told.get(name) for name in _BUILT_WITH)
+
+    def _follow(self) -> _State:
+        """What the index is now; forgets what was read of an earlier state."""
+        with self._lock:
+            if self._generation is None:
+                return _State(0, 0, 0, 0)
+            if not self._lease:
+                number = self._published()
+                if number is None:
+                    raise CollectionGone(f"the index in {self.address} is not there any more; build it with: assistant index")
+                if number != self._generation.number:
+                    self._generation = Generation(self._server, number)
+                    if self._built_with() != self._built:
+                        raise StoreMismatch(
+                            f"the index in {self.address} was meanwhile rebuilt in another way; start again to use it."
+                        )
+            told = self._generation.meta("state").get("state")
+            if told is None:
+                raise StoreDamaged(f"the index in {self.address} is damaged; rebuild it with: assistant index --rebuild")
+            values = json.loads(told)
+            state = _State(self._generation.number, values["version"], values["documents"], values["chunks"])
+            if state != self._seen:
+                self._forget()
+                self._seen = state
+            return state
+
+    def _forget(self) -> None:
+        self._heads, self._listed, self._terms, self._told = {}, None, {}, None
+        self._documents.clear()
+
+    @property
+    def place(self) -> str:
+        return str(self.address)
+
+    @property
+    def version(self) -> int:
+        return self._follow().version
+
+    @property
+    def is_being_built(self) -> bool:
+        import time
+
+        collection = lease_collection(self.address)
+        if not self._server.names(collection):
+            return False
+        now = int(time.time() * 1_000)
+        return any(True for _ in self._server.each(collection, f"number > {now}", ["id"]))
+
+    @property
+    def dimensions(self) -> int:
+        return int(self._built[1] or 0)
+
+    @property
+    def _has_words(self) -> bool:
+        return self.meta("words") != _NO_WORDS
+
+    def meta(self, name: str) -> str | None:
+        return self._generation.meta(name).get(name) if self._generation else None
+
+    def check(self, *, fingerprint: str, chunk_tokens: int | None = None) -> None:
+        built, _, tokens = self._built
+        if built is not None and (built != fingerprint or chunk_tokens not in (None, int(tokens or 0))):
+            raise StoreMismatch(
+                f"the index in {self.address} was built with {built} and chunks of {tokens} tokens, the settings ask for "
+                f"{fingerprint} and {chunk_tokens or tokens}; rebuild it with: assistant index --rebuild"
+            )
+
+    def warm(self) -> None:
+        self._follow()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._lease and self._generation and (self._change.chunks or self._change.holding or self._dead):
+                # Stopped in the middle: else the next build would have to count every word again.
+                with suppress(StoreError):
+                    self.derive()
+            self._server.close()
+
+    # -- searching ---------------------------------------------------------------------------------------------------
+
+    def dense(self, vector: NDArray[np.float32], count: int, *, only: Filter | None = None) -> list[Hit]:
+        def ask(limit: int, where: str) -> list[tuple[dict[str, Any], float]]:
+            params = {"metric_type": "IP", "params": {"ef": min(max(_LOOKED_AT, _EACH * limit), 32_768)}}
+            data = [np.asarray(vector, dtype=np.float32)]
+            return self._search(data, "vector", limit, where, ["document", "name", "ordinal"], params)
+
+        return self._found(ask, count, only, first=count + _SPARE)
+
+    def lexical(self, text: str, count: int, *, only: Filter | None = None) -> list[Hit]:
+        """The engine finds candidates; they are scored here, as a local store scores them: engines differ in sign and scale."""
+        with self._lock:
+            if not self._has_words:
+                raise StoreError(
+                    f"the Milvus server of {self.address} cannot search for words, which Milvus 2.5 or newer does; use that, "
+                    "or set retrieval = dense."
+                )
+            words = list(dict.fromkeys(analyse(text)))[:_MOST_QUERY_TERMS]
+            if not words:
+                return []
+            statistics = self._statistics(words)
+
+            def ask(limit: int, where: str) -> list[tuple[dict[str, Any], float]]:
+                asked = " ".join(plain(word) for word in words)
+                fields = ["document", "name", "ordinal", "place", "text", "pieces"]
+                rows = self._search([asked], "sparse", limit, where, fields, {"metric_type": "BM25", "params": {}})
+                scored = []
+                for row, _ in rows:
+                    told = self._here.chunk({**_EMPTY, **row}).text if row["pieces"] else row["text"]
+                    bags = Counter(analyse(row["place"])), Counter(analyse(told))
+                    scored.append((row, statistics.score(bags)))
+                return scored
+
+            return self._found(ask, count, only, first=_CANDIDATES * count + _MORE)
+
+    def _search(
+        self, data: list[Any], column: str, limit: int, where: str, fields: list[str], params: dict[str, Any]
+    ) -> list[tuple[dict[str, Any], float]]:
+        hits = self._server.call(
+            "search", self._here.chunks, data=data, anns_field=column, limit=limit, filter=where, output_fields=fields,
+            search_params=params,
+        )[0]  # fmt: skip
+        return [({"key": int(hit["key"]), **hit["entity"]}, float(hit["distance"])) for hit in hits]
+
+    def _found(
+        self, ask: Callable[[int, str], list[tuple[dict[str, Any], float]]], count: int, only: Filter | None, *, first: int
+    ) -> list[Hit]:
+        """The best `count` of what is asked for that counts, ties by place."""
+        with self._lock:
+            state = self._follow()
+            where = self._where(only)
+            if count < 1 or where is None or not state.chunks:
+                return []
+            limit = min(first, MOST_ROWS)
+            while True:
+                hits = ask(limit, where)
+                live = self._live([row for row, _ in hits])
+                kept = sorted(((row, score) for row, score in hits if row["key"] in live), key=lambda hit: -hit[1])
+                enough = len(kept) > count and kept[-1][1] < kept[count - 1][1] - _TIE
+                if len(hits) < limit or limit == MOST_ROWS or enough:
+                    break
+                limit = min(4 * limit, MOST_ROWS)
+            kept.sort(key=lambda hit: (-round(hit[1] / _TIE), hit[0]["name"], hit[0]["ordinal"]))
+            return [Hit(row["key"], score) for row, score in kept[:count]]
+
+    def _live(self, rows: Sequence[Mapping[str, Any]]) -> set[int]:
+        """The keys of those rows that belong to a document as it is."""
+        heads = self._heads_of({int(row["document"]) for row in rows})
+        return {
+            int(row["key"])
+            for row in rows
+            if (head := heads.get(int(row["document"]))) and head.revision == int(row["key"]) // CHUNKS_OF_A_DOCUMENT
+        }
+
+    def _where(self, only: Filter | None) -> str | None:
+        """What a filter asks for, in numbers only: no name of a person or file becomes part of an expression. None: nothing."""
+        if not only:
+            return ""
+        told = []
+        if only.documents:
+            told.append(f"ARRAY_CONTAINS_ANY(folders, {[number_of(name.rstrip('/') or name) for name in only.documents]})")
+        if only.voices:
+            allowed = [number_of(name) for name in self.speaker_names() if only.allows_voice(name)]
+            if not allowed:
+                return None
+            told.append(f"speaker in {allowed}")
+        if only.kinds:
+            told.append(f"kind in {[number_of(kind) for kind in only.kinds]}")
+        if only.since:
+            told.append(f"latest >= {days(only.since)[0]}")
+        if only.until:
+            told.append(f"(earliest > 0 and earliest <= {days(only.until)[1]})")
+        return " and ".join(told)
+
+    def _statistics(self, words: Sequence[str]) -> Statistics:
+        state = self._follow()
+        chunks, totals, _ = self._totals()
+        missing = [word for word in words if word not in self._terms]
+        if missing:
+            self._terms |= self._here.terms(missing)
+        none = (0, 0)
+        change = self._change.holding
+        holding = {
+            word: (
+                max(0, self._terms.get(word, none)[0] + change.get(word, none)[0]),
+                max(0, self._terms.get(word, none)[1] + change.get(word, none)[1]),
+            )
+            for word in words
+        }
+        # Before the first count is saved every word weighs the same.
+        return Statistics(chunks or state.chunks, totals, holding)
+
+    def _totals(self) -> tuple[int, tuple[int, int], list[str]]:
+        """(chunks, words of places and of texts, speakers), as last saved and changed since by this builder."""
+        if self._told is None:
+            saved = json.loads(self._here.meta("stats").get("stats") or "null")
+            if saved is None:
+                self._told = 0, (0, 0), []
+            else:
+                people = json.loads(self._here.text(f"s.{saved['stamp']}", saved["parts"]) or "{}")
+                names = sorted(people, key=lambda name: (-people[name], name))
+                self._told = saved["chunks"], (saved["words"][0], saved["words"][1]), names
+        chunks, (place, text), names = self._told
+        if not self._change.chunks and not self._change.holding:
+            return self._told
+        late = [name for name, more in self._change.speakers.most_common() if more > 0 and name not in names]
+        return chunks + self._change.chunks, (place + self._change.words[0], text + self._change.words[1]), [*names, *late]
+
+    def term_weights(self, text: str) -> dict[str, float]:
+        with self._lock:
+            return self._statistics(list(dict.fromkeys(analyse(text)[:_MOST_QUERY_TERMS]))).weights()
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def _heads_of(self, documents: Iterable[int]) -> dict[int, Head | None]:
+        wanted = set(documents)
+        missing = wanted - self._heads.keys()
+        if missing:
+            self._heads |= dict.fromkeys(missing) | self._here.heads(missing)
+        return {number: self._heads[number] for number in wanted}
+
+    def _head(self, document_id: str) -> Head | None:
+        head = self._heads_of([number := number_of(document_id)])[number]
+        return head if head and head.row.id == document_id else None
+
+    def get(self, keys: Iterable[int]) -> dict[int, Chunk]:
+        with self._lock:
+            if not self._follow().chunks:
+                return {}
+            rows = self._server.rows(self._here.chunks, [int(key) for key in keys], FIELDS)
+            live = self._live(rows)
+            rows = sorted((row for row in rows if row["key"] in live), key=lambda row: (row["name"], row["ordinal"]))
+            return {int(row["key"]): self._here.chunk(row) for row in rows}
+
+    def vectors(self, keys: Iterable[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        with self._lock:
+            rows = self._server.rows(self._here.chunks, [int(key) for key in keys], ["key", "document", "vector"])
+            live = self._live(rows)
+            rows = sorted((row for row in rows if row["key"] in live), key=lambda row: int(row["key"]))
+            found = np.array([row["key"] for row in rows], dtype=np.int64)
+            return found, np.array([row["vector"] for row in rows], dtype=np.float32).reshape(len(rows), self.dimensions)
+
+    def vector_keys(self, keys: Iterable[int]) -> dict[int, bytes]:
+        fields = ["key", "embedding", "embedding_rest"]
+        rows = self._server.rows(self._here.chunks, [int(key) for key in keys], fields)
+        return {int(row["key"]): halves_of(row) for row in rows}
+
+    def document(self, document_id: str) -> Document:
+        with self._lock:
+            self._follow()
+            if document_id not in self._documents:
+                head = self._head(document_id)
+                if head is None:
+                    raise StoreError(f"{document_id} is not in the index any more; ask again, or see: assistant sources")
+                try:
+                    self._documents[document_id] = self._here.document(head)
+                except CollectionGone:
+                    raise
+                except StoreError as error:
+                    raise self.damaged(str(error)) from error
+                while len(self._documents) > _DOCUMENTS_KEPT:
+                    self._documents.pop(next(iter(self._documents)))
+            return self._documents[document_id]
+
+    def _all_heads(self) -> list[Head]:
+        with self._lock:
+            if not self._follow().version:
+                return []
+            if self._listed is None:
+                self._listed = self._here.all_heads()
+                self._heads |= {number_of(head.row.id): head for head in self._listed}
+            return self._listed
+
+    def documents(self) -> list[DocumentRow]:
+        return [head.row for head in self._all_heads()]
+
+    def titles(self, document_ids: Iterable[str]) -> dict[str, str]:
+        with self._lock:
+            self._follow()
+            wanted = {number_of(name): name for name in document_ids}
+            found = self._heads_of(wanted)
+            return {name: head.row.title for number, name in wanted.items() if (head := found[number])}
+
+    def speakers(self) -> Speakers:
+        return Speakers(self.speaker_names())
+
+    def speaker_names(self) -> list[str]:
+        with self._lock:
+            return list(self._totals()[2]) if self._follow().version else []
+
+    def keys_of(self, only: Filter | None) -> NDArray[np.int64]:
+        with self._lock:
+            where = self._where(only) if self._follow().chunks else None
+            if where is None:
+                return np.array([], dtype=np.int64)
+            self._all_heads()
+            rows = list(self._server.each(self._here.chunks, where or "key >= 0", ["key", "document"]))
+            return np.array(sorted(self._live(rows)), dtype=np.int64)
+
+    def counts(self) -> dict[str, int]:
+        state = self._follow()
+        return {"documents": state.documents, "chunks": state.chunks, "vectors": state.chunks}
+
+    def damaged(self, reason: str) -> StoreError:
+        return StoreDamaged(f"the index in {self.address} is damaged ({reason}); rebuild it with: assistant index --rebuild")
+
+    def damage(self) -> str | None:
+        try:
+            self._follow()
+            total = 0
+            for head in self._all_heads():
+                self._here.document(head)
+                rows = self._here.rows_of(head, ["vector"])
+                lengths = np.linalg.norm(np.array([row["vector"] for row in rows], dtype=np.float32), axis=1) if rows else []
+                if len(rows) != head.row.chunks or not np.allclose(lengths, 1.0, atol=0.01):
+                    return f"{head.row.id} lacks chunks or their vectors"
+                total += len(rows)
+            if total != self.counts()["chunks"]:
+                return f"it holds {total} chunks and should hold {self.counts()['chunks']}"
+        except (StoreError, ValueError, KeyError, TypeError) as error:
+            return str(error)
+        return None
+
+    def derived_state(self) -> dict[str, str]:
+        counted = self.meta("counted") == "yes"
+        words = "current" if counted else "a build was cut short; until the next one, words weigh as they did before it"
+        if not self._has_words:
+            words = "current, but this server cannot search for words (Milvus 2.5 or newer does)"
+        told = self._server.call("describe_index", self._here.chunks, "vector")
+        return {"words": words, "vectors": f"current, {told.get('index_type', 'indexed')} on Milvus {self._server.version}"}
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def _write(self) -> Generation:
+        """Before each change. Raises StoreBusy when another may build by now."""
+        assert self._lease is not None, "opened for reading"
+        self._lease.check()
+        return self._here
+
+    def begin_anew(self, values: Mapping[str, str]) -> None:
+        """A new generation; readers see the former one until this one is finished."""
+        assert self._lease is not None
+        with self._lock:
+            self._lease.check()
+            published, numbers = self._published(), Generation.numbers(self._server)
+            revision = max(
+                [int(Generation(self._server, each).meta("revision").get("revision", 0)) for each in numbers], default=0
+            )
+            version = self._follow().version
+            for each in numbers:
+                if each != published:
+                    Generation(self._server, each).drop()
+            made = Generation(self._server, max(numbers, default=0) + 1)
+            has_words = _at_least(self._server.version, (2, 5))
+            made.create(int(json.loads(values["dimensions"])), has_words=has_words)
+            state = json.dumps({"version": version + 1, "documents": 0, "chunks": 0})
+            made.set_meta({**values, "revision": str(revision), "words": "bm25" if has_words else _NO_WORDS, "counted": "yes"})
+            made.set_meta({"state": state, "format": FORMAT})
+            self._generation, self._change, self._dead, self._revisions = made, Counts(), [], (0, 0)
+            self._forget()
+            self._built = self._built_with()
+
+    def missing_vectors(self, fingerprint: str, digests: Iterable[bytes]) -> set[bytes]:
+        wanted = set(digests) - self._waiting.keys()
+        if not wanted:
+            return set()
+        self._waiting |= self._here.vectors(wanted)
+        wanted -= self._waiting.keys()
+        published = self._published()
+        if wanted and published not in (None, self._here.number):
+            former = Generation(self._server, published or 0)
+            if former.meta("fingerprint").get("fingerprint") == fingerprint:
+                self._waiting |= former.vectors(wanted)
+        return wanted - self._waiting.keys()
+
+    def put_vectors(self, fingerprint: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
+        """They wait for the documents whose they are, rounded as a local store keeps them: both find the same."""
+        self._waiting |= {digest: vector.astype(np.float16).astype(np.float32) for digest, vector in vectors.items()}
+
+    def _next_revision(self) -> int:
+        """Never given twice, whatever is killed when."""
+        here, (following, end) = self._here, self._revisions
+        if following == end:
+            following = int(here.meta("revision").get("revision", 0))
+            end = following + _REVISIONS_AT_ONCE
+            here.set_meta({"revision": str(end)})
+        self._revisions = following + 1, end
+        return following
+
+    def apply(self, *, put: Sequence[Entry] = (), remove: Sequence[str] = ()) -> None:
+        if not put and not remove:
+            return
+        with self._lock:
+            here, state = self._write(), self._follow()
+            if not self._change.chunks and not self._change.holding and not self._dead:
+                here.set_meta({"counted": "no"})
+            digests = {digest for entry in put for digest in entry.vector_keys}
+            self._waiting |= here.vectors(digests - self._waiting.keys())
+            names = [*(entry.document.id for entry in put), *remove]
+            former = {name: head for name in names if (head := self._head(name))}
+            added: list[Head] = []
+            try:
+                for entry in put:
+                    vectors = [self._waiting[digest] for digest in entry.vector_keys]
+                    self._lease_check()
+                    added.append(here.put(entry, self._next_revision(), vectors, self._change, self._has_words))
+                for head in former.values():
+                    for row in here.rows_of(head, ["place", *FIELDS]):
+                        chunk = here.chunk(row)
+                        self._change.add(str(row["place"]), chunk.text, chunk.voice.speaker, sign=-1)
+                self._lease_check()
+                here.put_heads(added)
+                here.remove_heads([name for name in remove if name in former])
+            except BaseException:
+                # What was counted may not be what was written: the next builder counts anew.
+                self._change, self._dead = Counts(), []
+                raise
+            documents = state.documents + len(added) - len(former)
+            chunks = state.chunks + sum(head.row.chunks for head in added) - sum(head.row.chunks for head in former.values())
+            told = {"version": state.version + 1, "documents": documents, "chunks": chunks}
+            here.set_meta({"state": json.dumps(told)})
+            # Chunks of removed documents stay until the words are counted: a renamed file finds its vectors again.
+            self._dead += [former[name].revision for name in remove if name in former]
+            here.delete([former[entry.document.id].revision for entry in put if entry.document.id in former])
+            if len(self._waiting) > _WAITING:
+                self._waiting.clear()
+
+    def _lease_check(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
+
+    def touch(self, document_id: str, *, size: int, modified: int) -> None:
+        with self._lock:
+            self._follow()
+            if head := self._head(document_id):
+                told = replace(head, row=replace(head.row, size=size, modified=modified))
+                self._write().put_heads([told])
+                self._heads[number_of(document_id)], self._listed = told, None
+
+    def derive(self) -> None:
+        """Saves what word search must know of all chunks, and drops those of removed documents."""
+        with self._lock:
+            here, change = self._write(), self._change
+            state = self._follow()
+            saved = json.loads(here.meta("stats").get("stats") or "null") or {
+                "chunks": 0,
+                "words": [0, 0],
+                "stamp": -1,
+                "parts": 0,
+            }
+            if not change.chunks and not change.holding and not self._dead and saved["stamp"] >= 0:
+                return
+            people = Counter(json.loads(here.text(f"s.{saved['stamp']}", saved["parts"]) or "{}"))
+            people.update(change.speakers)
+            words = list(change.holding)
+            for begin in range(0, len(words), 10_000):
+                part = words[begin : begin + 10_000]
+                known = here.terms(part)
+                here.put_terms({word: [known[word][at] + change.holding[word][at] for at in (0, 1)] for word in part})
+            here.delete(self._dead)
+            stamp = state.version + 1
+            told = json.dumps({name: count for name, count in people.items() if count > 0})
+            parts = here.put_text(f"s.{stamp}", told, kind=META)
+            stats = {
+                "chunks": saved["chunks"] + change.chunks, "words": [saved["words"][at] + change.words[at] for at in (0, 1)],
+                "stamp": stamp, "parts": parts,
+            }  # fmt: skip
+            here.set_meta({"stats": json.dumps(stats), "counted": "yes"})
+            here.set_meta({"state": json.dumps({"version": stamp, "documents": state.documents, "chunks": state.chunks})})
+            if saved["parts"]:
+                old = [f"s.{saved['stamp']}.{at}" for at in range(saved["parts"])]
+                self._server.call("delete", here.records, ids=old, writes=True)
+            self._change, self._dead = Counts(), []
+            self._forget()
+
+    def _count_anew(self) -> None:
+        """After a builder was killed: drops what it left half written, and counts every word again."""
+        with self._lock:
+            here = self._write()
+            self._forget()
+            heads = here.all_heads()
+            live = {head.revision for head in heads}
+            counts, dead, chunks = Counts(), set(), 0
+            for row in self._server.each(here.chunks, "key >= 0", ["key", "place", *FIELDS]):
+                revision = int(row["key"]) // CHUNKS_OF_A_DOCUMENT
+                if revision not in live:
+                    dead.add(revision)
+                    continue
+                chunks += 1
+                chunk = here.chunk(row)
+                counts.add(str(row["place"]), chunk.text, chunk.voice.speaker)
+            left = self._server.each(here.records, f"kind == {PART} or kind == {PIECE}", ["id", "number"])
+            dead |= {int(row["number"]) for row in left} - live
+            here.delete(sorted(dead))
+            here.clear(TERM)
+            state = json.loads(here.meta("state")["state"])
+            here.set_meta({"state": json.dumps({"version": state["version"] + 1, "documents": len(heads), "chunks": chunks})})
+            here.set_meta({"stats": json.dumps({"chunks": 0, "words": [0, 0], "stamp": 0, "parts": 0})})
+            self._change = counts
+            self.derive()
+
+    def finish(self, failed: str, *, keeps: Callable[[str], bool] = lambda _: False) -> None:
+        """Readers go over to a new generation now; the one before stays until the next build begins."""
+        with self._lock:
+            here, published = self._write(), self._published()
+            if published not in (None, here.number):
+                self._carry_over(Generation(self._server, published or 0), keeps)
+            here.set_meta({"failed": failed, "finished": "yes"})
+            if published is None:
+                self._server.call("create_alias", here.chunks, self.address.name, writes=True)
+            elif published != here.number:
+                self._server.call("alter_alias", here.chunks, self.address.name, writes=True)
+            for number in Generation.numbers(self._server):
+                if number not in (published, here.number):
+                    Generation(self._server, number).drop()
+
+    def _carry_over(self, former: Generation, keeps: Callable[[str], bool]) -> None:
+        """What could not be read this time keeps its former state, where that was built in the same way."""
+        told = former.meta(*_BUILT_WITH)
+        if tuple(told.get(name) for name in _BUILT_WITH) != self._built:
+            return
+        for head in former.all_heads():
+            if keeps(head.row.id) and self._head(head.row.id) is None:
+                self.apply(put=[self._entry(former, head)])
+        self.derive()
+
+    def _entry(self, former: Generation, head: Head) -> Entry:
+        rows = former.rows_of(head, [*FIELDS, "embedding", "embedding_rest", "vector"])
+        digests = [halves_of(row) for row in rows]
+        self._waiting |= {digest: np.asarray(row["vector"], np.float32) for digest, row in zip(digests, rows, strict=True)}
+        row = head.row
+        return Entry(
+            former.document(head), [former.chunk(each) for each in rows], digests, row.size, row.modified, row.tokens
+        )  # fmt: skip
+
+    def collect_garbage(self, *, spare: int) -> int:
+        """Vectors are the chunks' own here: none is left over."""
+        return 0
+
+
+_EMPTY = {"headings": "[]", "voice": '["", null]', "start": 0, "stop": 0, "tokens": 0}
+
+
+def _at_least(version: str, wanted: tuple[int, int]) -> bool:
+    """milvus-lite names itself "milvus_lite-3.2.2"; it searches for words since its third version."""
+    import re
+
+    found = re.search(r"(\d+)\.(\d+)", version)
+    if found is None:
+        return True
+    return (int(found[1]), int(found[2])) >= wanted

@@ -1,0 +1,350 @@
+"""The two collections in which a Milvus server keeps one generation of an index: its chunks, and records of all else.
+
+A document is whole at once: its chunks are written first, under a revision that nobody knows yet; then its head, one row, which
+names the revision. Chunks of any other revision do not count, wherever a search finds them. A rebuild is a new generation.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.chunks import Chunk
+from index.documents import Document, Voice
+from index.errors import StoreError
+from index.ledger import DocumentRow, Entry
+from index.lexical import analyse
+from index.milvus_server import LONGEST_TEXT, RECORD_INDEXES, MilvusServer, number_of, record, record_fields
+from index.records import Record, document_of, folders_of, written
+
+FORMAT = "1"
+CHUNKS_OF_A_DOCUMENT = 1 << 20
+META, HEAD, PART, TERM, PIECE = range(5)
+"""Kinds of records."""
+_PART = 60_000
+_REVISIONS_AT_ONCE = 100
+_MOST_FOLDERS = 64
+# Of HNSW: links of each vector, and candidates looked at when one is put in.
+_LINKS, _LOOKED_AT = 16, 200
+FIELDS = ("key", "document", "name", "ordinal", "start", "stop", "tokens", "headings", "voice", "text", "pieces")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a document's row says of it."""
+
+    row: DocumentRow
+    meta: str
+    revision: int
+    parts: int
+    digest_of_text: str
+
+
+@dataclass(slots=True)
+class Counts:
+    """What word search must know of all chunks, or by how much it has changed."""
+
+    chunks: int = 0
+    words: list[int] = field(default_factory=lambda: [0, 0])
+    """Of all places, and of all texts."""
+    holding: dict[str, list[int]] = field(default_factory=dict)
+    """Word -> how many chunks hold it in their place, and in their text."""
+    speakers: Counter[str] = field(default_factory=Counter)
+
+    def add(self, place: str, text: str, speaker: str, sign: int = 1) -> None:
+        self.chunks += sign
+        self.speakers[speaker] += sign
+        for number, told in enumerate((place, text)):
+            words = analyse(told)
+            self.words[number] += sign * len(words)
+            for word in set(words):
+                self.holding.setdefault(word, [0, 0])[number] += sign
+
+
+class Generation:
+    """Reads and writes the rows; knows nothing of versions."""
+
+    def __init__(self, server: MilvusServer, number: int) -> None:
+        self.server, self.number = server, number
+        self.chunks, self.records = (f"{server.address.name}__{number}__{what}" for what in ("chunks", "records"))
+
+    @staticmethod
+    def numbers(server: MilvusServer) -> list[int]:
+        """Of the generations that there are, ascending."""
+        name = server.address.name
+        parts = [each.split("__") for each in server.names(f"{name}__")]
+        return sorted({int(number) for _, number, what in (each for each in parts if len(each) == 3) if what == "records"})
+
+    def create(self, dimensions: int, *, has_words: bool) -> None:
+        from pymilvus import DataType
+
+        text = {"datatype": DataType.VARCHAR, "max_length": LONGEST_TEXT}
+        numbers = ("document", "speaker", "kind", "earliest", "latest", "embedding", "embedding_rest", "ordinal", "start", "stop")
+        fields: list[dict[str, Any]] = [
+            {"field_name": "key", "datatype": DataType.INT64, "is_primary": True},
+            *({"field_name": name, "datatype": DataType.INT64} for name in (*numbers, "tokens", "pieces")),
+            {"field_name": "folders", "datatype": DataType.ARRAY, "element_type": DataType.INT64, "max_capacity": _MOST_FOLDERS},
+            *({"field_name": name, **text} for name in ("name", "headings", "voice", "text", "place")),
+            {"field_name": "vector", "datatype": DataType.FLOAT_VECTOR, "dim": dimensions},
+        ]
+        indexes: list[dict[str, Any]] = [
+            {
+                "field_name": "vector", "index_type": "HNSW", "metric_type": "IP",
+                "params": {"M": _LINKS, "efConstruction": _LOOKED_AT},
+            }
+        ]  # fmt: skip
+        if has_words:
+            # What is searched are words as `analyse` gives them: a server's own analysers differ, and some pass stemming over.
+            fields += [
+                {"field_name": "words", **text, "enable_analyzer": True, "analyzer_params": {"tokenizer": "standard"}},
+                {"field_name": "sparse", "datatype": DataType.SPARSE_FLOAT_VECTOR},
+            ]
+            indexes.append({"field_name": "sparse", "index_type": "SPARSE_INVERTED_INDEX", "metric_type": "BM25", "params": {}})
+        self.server.create(self.records, record_fields(), RECORD_INDEXES)
+        self.server.create(self.chunks, fields, indexes, words="words" if has_words else "")
+
+    def drop(self) -> None:
+        for name in (self.chunks, self.records):
+            self.server.call("drop_collection", name, writes=True)
+
+    # -- records -----------------------------------------------------------------------------------------------------
+
+    def meta(self, *names: str) -> dict[str, str]:
+        rows = self.server.rows(self.records, [f"m.{name}" for name in names], ["id", "body"])
+        return {str(row["id"]).removeprefix("m."): str(row["body"]) for row in rows}
+
+    def set_meta(self, values: Mapping[str, str]) -> None:
+        self.server.upsert(self.records, [record(f"m.{name}", value) for name, value in values.items()])
+
+    def put_text(self, prefix: str, text: str, *, kind: int, number: int = 0) -> int:
+        """Writes a text of any length as records; says how many. Read again by `text`."""
+        parts = [text[begin : begin + _PART] for begin in range(0, len(text), _PART)]
+        self.server.upsert(
+            self.records, [record(f"{prefix}.{at}", part, kind=kind, number=number) for at, part in enumerate(parts)]
+        )
+        return len(parts)
+
+    def text(self, prefix: str, parts: int) -> str:
+        rows = self.server.rows(self.records, [f"{prefix}.{at}" for at in range(parts)], ["id", "body"])
+        told = {int(str(row["id"]).rpartition(".")[2]): str(row["body"]) for row in rows}
+        if len(told) != parts:
+            raise StoreError(f"{self.server.address} lacks some of its records; rebuild it with: assistant index --rebuild")
+        return "".join(told[at] for at in range(parts))
+
+    def heads(self, documents: Iterable[int]) -> dict[int, Head]:
+        """Of the documents with these numbers, those that there are."""
+        rows = self.server.rows(self.records, [_head_id(number) for number in documents], ["body"])
+        found = [_head(str(row["body"])) for row in rows]
+        return {number_of(head.row.id): head for head in found}
+
+    def all_heads(self) -> list[Head]:
+        """By their documents' ids."""
+        rows = self.server.each(self.records, f"kind == {HEAD}", ["body"])
+        return sorted((_head(str(row["body"])) for row in rows), key=lambda head: head.row.id)
+
+    def put_heads(self, heads: Iterable[Head]) -> None:
+        rows = [record(_head_id(number_of(head.row.id)), _body(head), kind=HEAD, number=head.revision) for head in heads]
+        if long := next((row for row in rows if len(str(row["body"]).encode()) > LONGEST_TEXT), None):
+            raise StoreError(f"{json.loads(long['body'])['id']}: what is told of it is too long for {self.server.address}.")
+        self.server.upsert(self.records, rows)
+
+    def remove_heads(self, documents: Sequence[str]) -> None:
+        for begin in range(0, len(documents), _REVISIONS_AT_ONCE):
+            ids = [_head_id(number_of(name)) for name in documents[begin : begin + _REVISIONS_AT_ONCE]]
+            self.server.call("delete", self.records, ids=ids, writes=True)
+
+    def terms(self, words: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """How many chunks hold each word in their place, and in their text."""
+        rows = self.server.rows(self.records, [f"t.{plain(word)}" for word in words], ["id", "body"])
+        counts = {str(row["id"]): str(row["body"]).split() for row in rows}
+        return {
+            word: (int(told[0]), int(told[1])) for word in words if (told := counts.get(f"t.{plain(word)}", ["0", "0"]))
+        }  # fmt: skip
+
+    def put_terms(self, counts: Mapping[str, Sequence[int]]) -> None:
+        rows = [record(f"t.{plain(word)}", f"{told[0]} {told[1]}", kind=TERM) for word, told in counts.items()]
+        self.server.upsert(self.records, rows, most=2_000)
+
+    def clear(self, kind: int) -> None:
+        self.server.call("delete", self.records, filter=f"kind == {kind}", writes=True)
+
+    # -- documents and chunks ----------------------------------------------------------------------------------------
+
+    def put(self, entry: Entry, revision: int, vectors: Sequence[NDArray[np.float32]], counts: Counts, has_words: bool) -> Head:
+        """Writes all of a document but its head, which makes it count."""
+        document, told = entry.document, written(entry.document, entry.chunks)
+        if len(entry.chunks) > CHUNKS_OF_A_DOCUMENT:
+            raise StoreError(f"{document.id} has more than {CHUNKS_OF_A_DOCUMENT:,} chunks; split it into several files.")
+        self.server.upsert(
+            self.chunks, list(self._chunk_rows(entry, revision, vectors, counts, has_words))
+        )  # fmt: skip
+        parts = self.put_text(f"p.{revision}", json.dumps([told.places, told.gaps]), kind=PART, number=revision)
+        row = DocumentRow(
+            id=document.id, title=document.title, authors=document.authors, published=document.published, kind=document.kind,
+            cite_as=document.cite_as, digest=document.digest, size=entry.size, modified=entry.modified, tokens=entry.tokens,
+            chunks=len(entry.chunks), indexed=time.time(),
+        )  # fmt: skip
+        return Head(row, told.meta, revision, parts, digest_of(document))
+
+    def _chunk_rows(
+        self, entry: Entry, revision: int, vectors: Sequence[NDArray[np.float32]], counts: Counts, has_words: bool
+    ) -> Iterator[dict[str, Any]]:
+        document = entry.document
+        earliest, latest = _days(document.published)
+        folders = [number_of(each) for each in folders_of(document.id)][-_MOST_FOLDERS:]
+        for ordinal, (chunk, digest, vector) in enumerate(zip(entry.chunks, entry.vector_keys, vectors, strict=True)):
+            key = revision * CHUNKS_OF_A_DOCUMENT + ordinal
+            place = place_of(document.title, chunk.headings)
+            counts.add(place, chunk.text, chunk.voice.speaker)
+            embedding, rest = _halves(digest)
+            row = {
+                "key": key, "document": number_of(document.id), "speaker": number_of(chunk.voice.speaker),
+                "kind": number_of(document.kind), "earliest": earliest, "latest": latest, "embedding": embedding,
+                "embedding_rest": rest, "ordinal": ordinal, "start": chunk.start, "stop": chunk.end, "tokens": chunk.tokens,
+                "pieces": 0, "folders": folders, "name": document.id, "headings": json.dumps(chunk.headings),
+                "voice": json.dumps([chunk.voice.speaker, chunk.voice.reported_by]), "text": chunk.text,
+                "place": cut(place), "vector": vector,
+            }  # fmt: skip
+            for name in ("name", "headings", "voice"):
+                if len(str(row[name]).encode()) > LONGEST_TEXT:
+                    raise StoreError(f"{document.id}: a {name} in it is too long for {self.server.address}.")
+            if len(chunk.text.encode("utf-8", "surrogatepass")) > LONGEST_TEXT:
+                row |= {"text": "", "pieces": self.put_text(f"c.{key}", json.dumps(chunk.text), kind=PIECE, number=revision)}
+            if has_words:
+                row["words"] = cut(" ".join(plain(word) for word in (*analyse(chunk.text), *analyse(place))))
+            yield row
+
+    def chunk(self, row: Mapping[str, Any]) -> Chunk:
+        text = str(row["text"])
+        if row["pieces"]:
+            text = json.loads(self.text(f"c.{row['key']}", int(row["pieces"])))
+        return Chunk(
+            id=f"{row['name']}#{row['ordinal']}",
+            document_id=str(row["name"]),
+            headings=tuple(json.loads(row["headings"])),
+            text=text,
+            start=int(row["start"]),
+            end=int(row["stop"]),
+            tokens=int(row["tokens"]),
+            voice=Voice(*json.loads(row["voice"])),
+        )
+
+    def rows_of(self, head: Head, fields: Sequence[str] = FIELDS) -> list[dict[str, Any]]:
+        """The rows of a document's chunks, in their order."""
+        begin = head.revision * CHUNKS_OF_A_DOCUMENT
+        where = f"key >= {begin} and key < {begin + CHUNKS_OF_A_DOCUMENT}"
+        return sorted(self.server.each(self.chunks, where, ["key", *fields]), key=lambda row: int(row["key"]))
+
+    def document(self, head: Head) -> Document:
+        """Raises StoreError where it is not what was written."""
+        places, gaps = json.loads(self.text(f"p.{head.revision}", head.parts))
+        texts = [self.chunk(row).text for row in self.rows_of(head)]
+        try:
+            document = document_of(head.row.id, head.row.digest, Record(head.meta, places, gaps), texts)
+        except (ValueError, TypeError, KeyError) as error:
+            raise StoreError(f"{head.row.id}: {error}") from error
+        if digest_of(document) != head.digest_of_text:
+            raise StoreError(f"{head.row.id}: its text is not what was written")
+        return document
+
+    def vectors(self, digests: Iterable[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """Those of these texts that some chunk has."""
+        wanted = {_halves(digest): digest for digest in digests}
+        found: dict[bytes, NDArray[np.float32]] = {}
+        asked = list(wanted)
+        for begin in range(0, len(asked), _REVISIONS_AT_ONCE):
+            numbers = [first for first, _ in asked[begin : begin + _REVISIONS_AT_ONCE]]
+            for row in self.server.each(self.chunks, f"embedding in {numbers}", ["embedding", "embedding_rest", "vector"]):
+                digest = wanted.get((int(row["embedding"]), int(row["embedding_rest"])))
+                if digest is not None:
+                    found[digest] = np.asarray(row["vector"], dtype=np.float32)
+        return found
+
+    def delete(self, revisions: Sequence[int]) -> None:
+        """The chunks and parts of documents as they were."""
+        for begin in range(0, len(revisions), _REVISIONS_AT_ONCE):
+            some = list(revisions[begin : begin + _REVISIONS_AT_ONCE])
+            ranges = [(each * CHUNKS_OF_A_DOCUMENT, (each + 1) * CHUNKS_OF_A_DOCUMENT) for each in some]
+            where = " or ".join(f"(key >= {first} and key < {last})" for first, last in ranges)
+            self.server.call("delete", self.chunks, filter=where, writes=True)
+            where = f"(kind == {PART} or kind == {PIECE}) and number in {some}"
+            self.server.call("delete", self.records, filter=where, writes=True)
+
+
+def digest_of(document: Document) -> str:
+    """Of a document's words and of all that is told of it and its places."""
+    import hashlib
+
+    told = written(document, ())
+    return hashlib.sha256("\x1f".join((document.id, document.digest, *told)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def place_of(title: str, headings: Sequence[str]) -> str:
+    return " ".join((title, *headings))
+
+
+def plain(word: str) -> str:
+    """A word that every server's analyser leaves as it is."""
+    return word if word.isascii() else "u" + word.encode("utf-8", "surrogatepass").hex()
+
+
+def cut(text: str) -> str:
+    return text.encode("utf-8", "replace")[:LONGEST_TEXT].decode("utf-8", "ignore")
+
+
+def halves_of(row: Mapping[str, Any]) -> bytes:
+    """The name of a chunk's vector."""
+    return b"".join(int(row[name]).to_bytes(8, "big", signed=True) for name in ("embedding", "embedding_rest"))
+
+
+def _halves(digest: bytes) -> tuple[int, int]:
+    return int.from_bytes(digest[:8], "big", signed=True), int.from_bytes(digest[8:16], "big", signed=True)
+
+
+def _days(published: str | None) -> tuple[int, int]:
+    """The first and the last day that a date may mean, as numbers: "2021-06" -> (20210600, 20210699). (0, 0) for none."""
+    if not published:
+        return 0, 0
+    parts = published.split("-")[:3]
+    if not all(part.isdecimal() for part in parts):
+        return 0, 0
+    unknown = 3 - len(parts)
+    first, last = (int("".join(part.zfill(2) for part in (*parts, *[filler] * unknown))) for filler in ("00", "99"))
+    return first, last
+
+
+def days(told: str) -> tuple[int, int]:
+    """The same of a date in a filter."""
+    return _days(told)
+
+
+def _head_id(number: int) -> str:
+    return f"d.{number & 0xFFFFFFFFFFFFFFFF:016x}"
+
+
+def _body(head: Head) -> str:
+    row = head.row
+    told = {
+        "id": row.id, "digest": row.digest, "size": row.size, "modified": row.modified, "tokens": row.tokens,
+        "chunks": row.chunks, "indexed": row.indexed, "meta": head.meta, "revision": head.revision, "parts": head.parts,
+        "digest_of_text": head.digest_of_text,
+    }  # fmt: skip
+    return json.dumps(told, ensure_ascii=False)
+
+
+def _head(body: str) -> Head:
+    told = json.loads(body)
+    meta = json.loads(told["meta"])
+    row = DocumentRow(
+        id=told["id"], title=meta["title"], authors=tuple(meta["authors"]), published=meta["published"], kind=meta["kind"],
+        cite_as=meta["cite_as"], digest=told["digest"], size=told["size"], modified=told["modified"], tokens=told["tokens"],
+        chunks=told["chunks"], indexed=told["indexed"],
+    )  # fmt: skip
+    return Head(row, told["meta"], told["revision"], told["parts"], told["digest_of_text"])

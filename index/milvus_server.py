@@ -1,0 +1,280 @@
+"""A Milvus server as this program speaks to it: calls with a limit on their time, what failures mean, and the builder's lease."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import platform
+import random
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from index.errors import StoreBusy, StoreError
+from index.settings import MilvusAddress
+
+TOKEN, CERTIFICATES = "MILVUS_TOKEN", "MILVUS_CA"
+"""Environment variables: the key to the server ("user:password", or what its operator gave), and the file of the certificates
+that vouch for it, where those of the system do not."""
+MOST_ROWS = 16_384
+"""What one search or query may give."""
+LONGEST_TEXT = 65_535
+"""Bytes of a text field."""
+LEASE_SECONDS = 45.0
+"""A builder that was not heard of for so long has lost the index to the next one. Clocks of two machines must differ by less."""
+_CONNECT_SECONDS, _READ_SECONDS, _WRITE_SECONDS = 10.0, 30.0, 120.0
+_GONE = 100
+_ROWS_AT_ONCE = 500
+_BYTES_AT_ONCE = 4_000_000
+
+
+class CollectionGone(StoreError):
+    """A collection that was there is not any more: the index was rebuilt, or dropped."""
+
+
+class MilvusServer:
+    """Calls to one server. All are safe to repeat, so what pymilvus repeats when the server is busy or gone doubles nothing."""
+
+    def __init__(self, address: MilvusAddress) -> None:
+        """Raises StoreError where pymilvus is not installed, or the server does not answer."""
+        self.address = address
+        self._client = self._connected()
+
+    def _connected(self) -> Any:
+        try:
+            import pymilvus
+        except ModuleNotFoundError as error:
+            if error.name != "pymilvus":
+                raise
+            raise StoreError(
+                f"{self.address} is an index on a Milvus server, which needs pymilvus: pip install 'alliance-assistant[milvus]'"
+            ) from error
+        # It writes each failure with its traceback to the terminal; what went wrong is told once, by this program.
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        options: dict[str, Any] = {"secure": True} if self.address.is_encrypted else {}
+        if self.address.is_encrypted and (certificates := os.environ.get(CERTIFICATES)):
+            options["server_pem_path"] = certificates
+        try:
+            return pymilvus.MilvusClient(
+                self.address.url, token=os.environ.get(TOKEN, ""), timeout=_CONNECT_SECONDS, dedicated=True, **options
+            )
+        except Exception as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> StoreError:
+        """What pymilvus raises, as one sentence."""
+        where, told = f"the Milvus server at {self.address.host}:{self.address.port}", _words(error)
+        if getattr(error, "code", None) == _GONE or "CollectionNotExists" in told or "collection not found" in told:
+            return CollectionGone(f"{where} does not have the index {self.address.name} any more; build it with: assistant index")
+        lowered = told.lower()
+        if isinstance(error, FileNotFoundError):
+            return StoreError(f"{CERTIFICATES} names a file that cannot be read; give the certificates of {where}.")
+        if any(word in lowered for word in ("unauthenticated", "auth check", "permission", "privilege")):
+            return StoreError(f"{where} refuses the key; set the environment variable {TOKEN} to one that it takes.")
+        if any(
+            word in lowered for word in ("unavailable", "fail connecting", "deadline", "timeout", "timed out", "connect failed")
+        ):
+            return StoreError(
+                f"{where} does not answer; check that it runs, and whether it asks for TLS (milvus+tls://…). "
+                "Nothing is lost: what was built so far is whole, and the same command goes on."
+            )
+        return StoreError(f"{where} refused a request ({told}).")
+
+    def call(self, name: str, *args: Any, writes: bool = False, **options: Any) -> Any:
+        """A method of pymilvus' client. Raises StoreError, CollectionGone among them."""
+        try:
+            return getattr(self._client, name)(*args, timeout=_WRITE_SECONDS if writes else _READ_SECONDS, **options)
+        except Exception as error:
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self._client.close()
+
+    @property
+    def version(self) -> str:
+        return str(self.call("get_server_version"))
+
+    # -- collections -------------------------------------------------------------------------------------------------
+
+    def create(self, name: str, fields: Sequence[dict[str, Any]], indexes: Sequence[dict[str, Any]], words: str = "") -> None:
+        """words: a text field whose words are searched by BM25 in the field "sparse"."""
+        import pymilvus
+
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        for field in fields:
+            schema.add_field(**field)
+        if words:
+            schema.add_function(pymilvus.Function("bm25", pymilvus.FunctionType.BM25, [words], ["sparse"]))
+        params = self._client.prepare_index_params()
+        for each in indexes:
+            params.add_index(**each)
+        # A reader finds what a builder has written, at once.
+        self.call("create_collection", name, schema=schema, index_params=params, consistency_level="Strong", writes=True)
+
+    def names(self, prefix: str) -> list[str]:
+        """Of the collections whose names begin so."""
+        return sorted(name for name in self.call("list_collections") if name.startswith(prefix))
+
+    def alias(self, name: str) -> str | None:
+        """The collection that an alias stands for."""
+        try:
+            return str(self.call("describe_alias", name)["collection_name"])
+        except StoreError as error:
+            if isinstance(error, CollectionGone) or "alias" in str(error).lower():
+                return None
+            raise
+
+    def upsert(self, collection: str, rows: Sequence[dict[str, Any]], *, most: int = _ROWS_AT_ONCE) -> None:
+        """In batches that a server takes; one waits for the other, so a slow server slows what feeds it."""
+        batch: list[dict[str, Any]] = []
+        size = 0
+        for row in rows:
+            batch.append(row)
+            size += sum(len(value) * 4 if not isinstance(value, int) else 8 for value in row.values())
+            if len(batch) == most or size > _BYTES_AT_ONCE:
+                self.call("upsert", collection, batch, writes=True)
+                batch, size = [], 0
+        if batch:
+            self.call("upsert", collection, batch, writes=True)
+
+    def rows(self, collection: str, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows of these primary keys that there are."""
+        found: list[dict[str, Any]] = []
+        for begin in range(0, len(ids), _ROWS_AT_ONCE):
+            found += self.call("query", collection, ids=list(ids[begin : begin + _ROWS_AT_ONCE]), output_fields=list(fields))
+        return found
+
+    def each(self, collection: str, where: str, fields: Sequence[str], *, at_once: int = 1_000) -> Iterator[dict[str, Any]]:
+        """All rows that an expression allows. It must hold numbers only: no text ever becomes part of one."""
+        walk = self.call("query_iterator", collection, filter=where, output_fields=list(fields), batch_size=at_once)
+        try:
+            while True:
+                try:
+                    batch = walk.next()
+                except Exception as error:
+                    raise self._failure(error) from error
+                if not batch:
+                    return
+                yield from batch
+        finally:
+            walk.close()
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(getattr(error, "message", None) or error).split())[:300] or type(error).__name__
+
+
+def number_of(text: str) -> int:
+    """A number that stands for a text in expressions: of a million texts two share one as seldom as once in 30 million."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
+
+
+def record_fields() -> list[dict[str, Any]]:
+    """Of a collection of texts by id. Every collection must have a vector: theirs say nothing."""
+    from pymilvus import DataType
+
+    return [
+        {"field_name": "id", "datatype": DataType.VARCHAR, "max_length": 512, "is_primary": True},
+        {"field_name": "kind", "datatype": DataType.INT64},
+        {"field_name": "number", "datatype": DataType.INT64},
+        {"field_name": "body", "datatype": DataType.VARCHAR, "max_length": LONGEST_TEXT},
+        {"field_name": "unused", "datatype": DataType.FLOAT_VECTOR, "dim": 2},
+    ]
+
+
+RECORD_INDEXES = [{"field_name": "unused", "index_type": "FLAT", "metric_type": "L2"}]
+
+
+def record(identifier: str, body: str, *, kind: int = 0, number: int = 0) -> dict[str, Any]:
+    return {"id": identifier, "kind": kind, "number": number, "body": body, "unused": [0.0, 0.0]}
+
+
+class Lease:
+    """Held by the one builder of an index. Renewed while it is held; lost when that fails for LEASE_SECONDS."""
+
+    def __init__(self, server: MilvusServer, collection: str) -> None:
+        self._server, self._collection = server, collection
+        self._id = uuid.uuid4().hex
+        self._until = self._wall_until = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+
+    def check(self) -> None:
+        """Raises StoreBusy when it was lost: from then on another may build."""
+        if time.monotonic() > self._until or time.time() > self._wall_until:
+            raise StoreBusy(
+                f"this build of {self._server.address} was cut off from the server for more than {LEASE_SECONDS:.0f} s, and "
+                "another may build now; run the same command again. What was built so far is whole."
+            )
+
+    def _write(self) -> None:
+        began, wall = time.monotonic(), time.time()
+        holder = f"process {os.getpid()} on {platform.node()}"
+        self._server.upsert(self._collection, [record(self._id, holder, number=int((wall + LEASE_SECONDS) * 1_000))])
+        self._until, self._wall_until = began + LEASE_SECONDS, wall + LEASE_SECONDS
+
+    def _keep(self) -> None:
+        while not self._ended.wait(LEASE_SECONDS / 4):
+            # What fails now is tried again; the builder notices when it has failed for too long.
+            with suppress(StoreError):
+                self._write()
+
+    def _others(self) -> list[str]:
+        """Who else holds one that has not run out."""
+        now = int(time.time() * 1_000)
+        rows = self._server.each(self._collection, f"number > {now}", ["id", "body"])
+        return [str(row["body"]) for row in rows if row["id"] != self._id]
+
+    def take(self) -> None:
+        """Each writes itself down first, then looks for others: of two at once at least one sees the other. Raises StoreBusy."""
+        for _ in range(5):
+            if others := self._others():
+                break
+            self._write()
+            if not (others := self._others()):
+                self._thread.start()
+                return
+            self._server.call("delete", self._collection, ids=[self._id], writes=True)
+            time.sleep(random.uniform(0.2, 1.5))
+        raise StoreBusy(
+            f"{others[0]} is building {self._server.address}; wait until it is done. If it was killed, its place is free within "
+            f"{LEASE_SECONDS:.0f} s."
+        )
+
+    def give_back(self) -> None:
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=LEASE_SECONDS)
+        with suppress(StoreError):
+            now = int(time.time() * 1_000)
+            self._server.call("delete", self._collection, ids=[self._id], writes=True)
+            self._server.call("delete", self._collection, filter=f"number < {now - int(LEASE_SECONDS * 1_000)}", writes=True)
+
+
+@contextmanager
+def lease(server: MilvusServer) -> Iterator[Lease]:
+    """One builder at a time. Raises StoreBusy or StoreError."""
+    collection = lease_collection(server.address)
+    if not server.names(collection):
+        try:
+            server.create(collection, record_fields(), RECORD_INDEXES)
+        except StoreError:
+            # Of two builders at once the other one made it.
+            if not server.names(collection):
+                raise
+    held = Lease(server, collection)
+    held.take()
+    try:
+        yield held
+    finally:
+        held.give_back()
+        server.close()
+
+
+def lease_collection(address: MilvusAddress) -> str:
+    return f"{address.name}__leases"

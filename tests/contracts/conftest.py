@@ -1,0 +1,84 @@
+"""Every kind of store, empty and filled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import index.lexical
+import index.store
+import index.vectors
+from index.settings import IndexSettings
+from index.store import Store, built_with
+from index.writing import building, open_store
+from tests.contracts.filling import DIMENSIONS, fill
+from tests.milvus_lite import MilvusLite, needs
+
+
+class Stores(NamedTuple):
+    """One index: its builder's store, and how a reader opens it."""
+
+    builder: Store
+    reader: Callable[[], Store]
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
+    needs("pymilvus")
+    server = MilvusLite(tmp_path_factory.mktemp("milvus") / "data")
+    server.start()
+    yield server
+    server.kill()
+
+
+def search_as_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a hundred chunks on a folder's store is searched as one of a million is."""
+    monkeypatch.setattr(index.vectors, "EXACT_UP_TO", 100)
+    monkeypatch.setattr(index.vectors, "_FEW", 10)
+    monkeypatch.setattr(index.lexical, "_FEW", 10)
+    monkeypatch.setattr(index.store, "ANEW_UP_TO", 100)
+
+
+def settings_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> IndexSettings:
+    settings = IndexSettings(folder / "corpus", folder / "added", folder / "store")
+    if kind != "milvus":
+        return settings
+    server: MilvusLite = request.getfixturevalue("milvus")
+    return IndexSettings(folder / "corpus", folder / "added", folder / "store", engine=server.address())
+
+
+@pytest.fixture(params=["local", "large", "milvus"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
+    if request.param == "large":
+        search_as_large(monkeypatch)
+    settings = settings_of(request.param, tmp_path, request)
+    with ExitStack() as opened:
+        builder = opened.enter_context(building(settings))
+        builder.begin_anew(built_with("model:1", DIMENSIONS, 200))
+        builder.finish("{}")
+
+        def reader() -> Store:
+            store = open_store(settings)
+            opened.callback(store.close)
+            return store
+
+        yield Stores(builder, reader)
+
+
+@pytest.fixture
+def store(stores: Stores) -> Store:
+    return stores.builder
+
+
+Filled = tuple[Store, dict[str, np.ndarray]]
+
+
+@pytest.fixture
+def filled(store: Store) -> Filled:
+    """Five documents of eight chunks each; every chunk's id with its vector."""
+    return store, fill(store)
