@@ -32,8 +32,8 @@ from index.embedders import Embedder, RememberingEmbedder, embedder_for
 from index.errors import CorpusError, GeneratorError, QuestionError, SettingsError, StoreMismatch, StoreMissing, StoreOutdated
 from index.filters import Filter
 from index.sameness import Same, same_documents
-from index.store import ChunkStore, LocalStore
-from index.writing import upgrade
+from index.store import ChunkStore, Store
+from index.writing import open_store, upgrade
 
 if TYPE_CHECKING:
     from assistant.answering.chat_api import ChatModel
@@ -61,11 +61,11 @@ class Assistant:
         self._settings = self._told_settings = settings
         self._embedder = embedder or embedder_for(settings.for_index())
         self._reader_model = reader_model or _lazy_reader_model(settings)
-        self.own = LocalStore(settings.for_index().store)
+        self.own: Store = open_store(settings.for_index())
         """The store of the corpus itself, which builds change; `store` is what answers, with what is searched as well."""
         self.own.check(fingerprint=self._embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
         beside = _beside(settings, self._embedder.fingerprint)
-        self.store: LocalStore | JoinedStore = self.own
+        self.store: Store | JoinedStore = self.own
         if beside:
             from index.joined import JoinedStore
 
@@ -241,9 +241,11 @@ class Assistant:
     def drift(self) -> Plan | None:
         """How the corpus folder differs from the store; None where there is no such folder any more."""
         with suppress(CorpusError):
-            sources = corpus_sources(self._settings.for_index())
-            return compare(sources, self.own.documents(), known_failures(self.own))
-        return None
+            sources, rows = corpus_sources(self._settings.for_index()), self.own.documents()
+            if not self._settings.is_shared or any(row.id in sources.by_id for row in rows):
+                return compare(sources, rows, known_failures(self.own))
+        # Who only reads a shared index need not have its sources: no change of theirs can be told.
+        return Plan((), (), (), ()) if self._settings.is_shared else None
 
     def ask_voices(self, issues: Sequence[str], speakers: Sequence[str]) -> Iterator[Issue]:
         """Who holds what on issues that no map of the corpus tells of, by asking each voice for itself."""
@@ -264,10 +266,14 @@ class Assistant:
         """size: bytes of files. By the chunks that files of this size made so far, and how fast some of them are embedded now."""
         rows = self.own.documents()
         chunks, indexed = sum(row.chunks for row in rows), sum(row.size for row in rows)
-        keys = self.own.ledger.chunk_keys()[:_SAMPLE]
-        if not chunks or not indexed or not len(keys):
+        if not chunks or not indexed:
             return None
-        texts = [chunk.text for chunk in self.own.get(int(key) for key in keys).values()]
+        keys: list[int] = []
+        for row in rows:
+            keys += self.own.keys_of(Filter(documents=(row.id,))).tolist()[: _SAMPLE - len(keys)]
+            if len(keys) == _SAMPLE:
+                break
+        texts = [chunk.text for chunk in self.own.get(keys).values()]
         started = time.perf_counter()
         self._embedder.embed(texts)
         return size * chunks / indexed * (time.perf_counter() - started) / len(texts)
@@ -335,9 +341,9 @@ def _further(settings: Settings) -> Iterator[tuple[str, Settings]]:
             yield told, load_settings({"corpus": sources, "also": ()})
 
 
-def _beside(settings: Settings, fingerprint: str) -> dict[str, LocalStore]:
+def _beside(settings: Settings, fingerprint: str) -> dict[str, Store]:
     """Name -> store of each corpus that is searched as well. Raises SettingsError, StoreMissing, StoreMismatch and StoreError."""
-    found: dict[str, LocalStore] = {}
+    found: dict[str, Store] = {}
     for told, each in _further(settings):
         name = told if is_name(told) else each.corpus.resolve().name
         if not each.corpus.exists():
@@ -345,7 +351,7 @@ def _beside(settings: Settings, fingerprint: str) -> dict[str, LocalStore]:
         if name in found:
             raise SettingsError(f"also: two corpora would be called {name}; name each once, and give one a name of its own.")
         try:
-            store = LocalStore(each.for_index().store)
+            store = open_store(each.for_index())
         except StoreMissing as error:
             raise StoreMissing(
                 f"{told}, to be searched as well, has no index yet; build it: assistant index --corpus {told}"
@@ -418,7 +424,7 @@ def planned(settings: Settings, *, rebuild: bool) -> tuple[Plan, float | None]:
 
 def same_as(settings: Settings, documents: Sequence[str]) -> list[Same]:
     """Which of the documents say the same as another of the index. Raises StoreError."""
-    store = LocalStore(settings.for_index().store)
+    store = open_store(settings.for_index())
     try:
         known = {row.id for row in store.documents()}
         return list(same_documents(store, [name for name in documents if name in known]))
@@ -432,13 +438,13 @@ def store_state(settings: Settings) -> Literal["built", "unbuilt", "outdated"]:
     Raises StoreError where the store is damaged or cannot be opened.
     """
     try:
-        store = LocalStore(settings.for_index().store)
+        store = open_store(settings.for_index())
     except StoreMissing:
         return "unbuilt"
     except StoreOutdated:
         return "outdated"
     try:
-        return "unbuilt" if store.ledger.meta("finished") is None else "built"
+        return "unbuilt" if store.meta("finished") is None else "built"
     finally:
         store.close()
 

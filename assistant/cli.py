@@ -41,7 +41,12 @@ Corpus = Annotated[
     ),
 ]
 Store = Annotated[
-    Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index instead of the one beside the corpus.")
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="STORE",
+        help="Folder of the built index instead of the one beside the corpus, or its address on a server (milvus://HOST:PORT/NAME).",
+    ),
 ]
 Also = Annotated[
     list[str] | None,
@@ -437,7 +442,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _settings(context: typer.Context, corpus: str | None, store: Path | None, **given: str | list[str] | None) -> Settings:
+def _settings(context: typer.Context, corpus: str | None, store: str | None, **given: str | list[str] | None) -> Settings:
     """Options count before and after the command's name."""
     from assistant.settings import load_settings
     from index.errors import SettingsError

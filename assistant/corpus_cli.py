@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from assistant.corpora import NamedCorpus
+    from index.settings import MilvusAddress
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -147,11 +148,13 @@ def _settings(changes: list[str]) -> dict[str, Any]:
 
     from assistant.settings import FOLDERS, Settings
     from index.errors import SettingsError
+    from index.settings import MilvusAddress
 
     told: dict[str, Any] = {}
     for each in changes:
         key, between, value = each.partition("=")
-        if not between or key.strip() in FOLDERS:
+        is_address = key.strip() == "store" and MilvusAddress.is_meant(value.strip())
+        if not between or (key.strip() in FOLDERS and not is_address):
             raise SettingsError(f"--set {each}: write KEY=VALUE; folders cannot be set.")
         told[key.strip()] = value.strip()
     try:
@@ -159,17 +162,17 @@ def _settings(changes: list[str]) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         raise SettingsError(f"--set {first['loc'][0]}: {first['msg'].lower()}.") from error
-    return {key: getattr(made, key) for key in told}
+    return {key: str(value) if key == "store" else value for key, value in ((key, getattr(made, key)) for key in told)}
 
 
 def _row(name: str, sources: Path, known: NamedCorpus | None) -> dict[str, Any]:
     from assistant.settings import Settings
     from index.errors import StoreError, StoreMissing
-    from index.store import LocalStore
+    from index.writing import open_store
 
     documents = chunks = trouble = None
     try:
-        store = LocalStore(Settings(corpus=sources).for_index().store)
+        store = open_store(Settings(corpus=sources, store=_index_of(known)).for_index())
     except StoreMissing:
         trouble = "no index yet"
     except StoreError as error:
@@ -189,6 +192,14 @@ def _row(name: str, sources: Path, known: NamedCorpus | None) -> dict[str, Any]:
         "chunks": chunks,
         "trouble": trouble,
     }
+
+
+def _index_of(known: NamedCorpus | None) -> MilvusAddress | None:
+    """The index on a server that a named corpus has; None where it has a folder."""
+    from index.settings import MilvusAddress
+
+    told = known.settings.get("store") if known else None
+    return MilvusAddress.parse(told) if told else None
 
 
 def _exists(name: str) -> bool:

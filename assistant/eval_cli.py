@@ -71,7 +71,9 @@ def run_suite(
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew although the file of --out holds a run.")] = False,
     as_json: Json = False,
     corpus: Annotated[str | None, typer.Option("--corpus", metavar="PATH", help="In place of the suite's corpus.")] = None,
-    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index.")] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", metavar="STORE", help="Folder of the built index, or its address.")
+    ] = None,
 ) -> None:
     """Ask a suite's questions and measure the answers against gold; the exit code is 1 when a gate falls.
 
@@ -286,7 +288,7 @@ def _changes(given: list[str]) -> dict[str, str]:
     return dict(sorted(changed.items()))
 
 
-def _again(context: typer.Context, suite: str, out: Path, **told: Path | list[str] | None) -> str:
+def _again(context: typer.Context, suite: str, out: Path, **told: str | Path | list[str] | None) -> str:
     """The command that goes on with this run."""
     given = {**context.params, **told}
     words = ["assistant", "eval", suite]

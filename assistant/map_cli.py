@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,10 +16,10 @@ if TYPE_CHECKING:
     from assistant.assembly import Assistant
     from assistant.settings import Settings
 
-OpenSettings = Callable[[typer.Context, str | None, Path | None], "Settings"]
+OpenSettings = Callable[[typer.Context, str | None, str | None], "Settings"]
 
 Corpus = Annotated[str | None, typer.Option("--corpus", metavar="PATH", help="Sources, instead of the alliance debate.")]
-Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index.")]
+Store = Annotated[str | None, typer.Option("--store", metavar="STORE", help="Folder of the built index, or its address.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
 _MOST_SPEAKERS = 4

@@ -28,7 +28,7 @@ def open_assistant(
         upgrade_store(settings)
         state = store_state(settings)
         sys.stderr.write("! The index was made by an earlier release; it now has this release's format. Nothing was lost.\n")
-    if up_to_date or state == "unbuilt":
+    if up_to_date or (state == "unbuilt" and not settings.is_shared):
         bring_up_to_date(settings, quiet=True)
     assistant = Assistant(settings, embedder, reader_model)
     assistant.check_not_empty()

@@ -6,10 +6,10 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer, ValidationError, field_validator
 
 import index
 from assistant.corpora import APP, DEBATE, corpus_at, corpus_named, is_name
@@ -17,7 +17,7 @@ from assistant.retrieval.aliases import FILE as ALIASES
 from index.errors import SettingsError
 from index.loaders.jsonl import is_jsonl
 from index.models import BUNDLED
-from index.settings import IndexSettings
+from index.settings import IndexSettings, MilvusAddress
 
 _FILE = "assistant.toml"
 _PREFIX = "ASSISTANT_"
@@ -33,6 +33,13 @@ _HOME = Path(index.__file__).resolve().parent.parent
 BUNDLED_CORPUS = _HOME / "corpus"
 
 
+def _place(told: object) -> object:
+    try:
+        return MilvusAddress.parse(str(told)) if MilvusAddress.is_meant(told) else told
+    except SettingsError as error:
+        raise ValueError(str(error).rstrip(".")) from error
+
+
 class Settings(BaseModel):
     """Unknown keys and impossible values are refused."""
 
@@ -42,8 +49,10 @@ class Settings(BaseModel):
     """Folder of sources, or one file of JSON Lines; the alliance debate unless told otherwise."""
     also: tuple[str, ...] = ()
     """Further corpora, by name or path, that are searched as well; their documents are called "papers:article.pdf"."""
-    store: Path | None = None
-    """Folder of built files; beside the corpus unless told otherwise."""
+    store: Annotated[
+        Path | InstanceOf[MilvusAddress] | None, BeforeValidator(_place), PlainSerializer(lambda place: place and str(place))
+    ] = None
+    """Folder of built files, beside the corpus unless told otherwise; or milvus://HOST:PORT/NAME, an index on a Milvus server."""
     model: str = BUNDLED
     """The bundled embedding model, or the folder of another sentence-transformers model."""
     precision: Literal["exact", "fast"] = "exact"
@@ -110,6 +119,11 @@ class Settings(BaseModel):
         return self.generator in ("openai", "anthropic", "local")
 
     @property
+    def is_shared(self) -> bool:
+        """Whether the index is on a server, where others read it too."""
+        return isinstance(self.store, MilvusAddress)
+
+    @property
     def has_bundled_reader(self) -> bool:
         return self.reader in (READER, RANKER)
 
@@ -145,7 +159,8 @@ class Settings(BaseModel):
         return IndexSettings(
             corpus=corpus,
             added=added,
-            store=self.store.expanduser() if self.store else store,
+            store=self.store.expanduser() if isinstance(self.store, Path) else store,
+            engine=self.store if isinstance(self.store, MilvusAddress) else None,
             model=self.model,
             precision=self.precision,
             device=self.device,
@@ -165,7 +180,7 @@ def load_settings(
     for path in settings_files():
         files.append({})
         for key, value in _from_file(path).items():
-            if key in FOLDERS and isinstance(value, str) and not (key == "corpus" and _named(value)):
+            if key in FOLDERS and isinstance(value, str) and not _is_elsewhere(key, value):
                 # A path in a file means what it says from where the file lies.
                 value = path.resolve().parent / Path(value).expanduser()
             elif key == "also" and isinstance(value, list):
@@ -195,7 +210,7 @@ def load_settings(
     # What holds for a corpus holds however it was chosen.
     named = corpus_at(Path(merged.get("corpus", (BUNDLED_CORPUS, ""))[0]))
     if named:
-        if clash := sorted(set(named.settings) & set(FOLDERS)):
+        if clash := sorted(key for key in set(named.settings) & set(FOLDERS) if not _is_elsewhere(key, named.settings[key])):
             raise SettingsError(f"{named.file}: {clash[0]} is a folder, which a corpus does not tell.")
         later = {key for each in told[len(files) :] for key in each}
         merged |= {key: (value, str(named.file)) for key, value in named.settings.items() if key not in later}
@@ -217,6 +232,11 @@ def load_settings(
             known = ", ".join(Settings.model_fields)
             raise SettingsError(f"{place}: there is no setting {key}; the settings are {known}.") from error
         raise SettingsError(f"{place}: {key} is not usable: {first['msg'].lower()}.") from error
+
+
+def _is_elsewhere(key: str, value: object) -> bool:
+    """Whether it names something else than a path: a named corpus, or an index on a server."""
+    return (key == "corpus" and bool(_named(str(value)))) or (key == "store" and MilvusAddress.is_meant(value))
 
 
 def _same_place(one: Path, other: Path) -> bool:

@@ -17,13 +17,13 @@ import typer
 if TYPE_CHECKING:
     from assistant.settings import Settings
 
-OpenSettings = Callable[[typer.Context, str | None, Path | None], "Settings"]
+OpenSettings = Callable[[typer.Context, str | None, str | None], "Settings"]
 
 Corpus = Annotated[
     str | None,
     typer.Option("--corpus", metavar="CORPUS", help="A named corpus, folder or file, instead of the alliance debate."),
 ]
-Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Folder of the built index.")]
+Store = Annotated[str | None, typer.Option("--store", metavar="STORE", help="Folder of the built index, or its address.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 # A folder that is written to is looked at when nothing has changed in it for so long, in milliseconds.
 _SETTLED = 2_000

@@ -15,9 +15,10 @@ from evals.cases import GoldCase, Suite, check_gold
 from evals.records import Result, Run, recording, write
 from evals.runner import run
 from index.loaders.jsonl import is_jsonl
+from index.settings import MilvusAddress
 
 
-def settings_for(suite: Suite, changed: Mapping[str, str], store: Path | None) -> tuple[Settings, bool]:
+def settings_for(suite: Suite, changed: Mapping[str, str], store: str | Path | MilvusAddress | None) -> tuple[Settings, bool]:
     """The settings of a run, and whether its index belongs to evals alone.
 
     A suite that brings its corpus as a file, or that asks for other chunks or another model than the user's, has an index

@@ -214,6 +214,11 @@ def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False)
             store.check(fingerprint=embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
         rows = store.documents()
         plan = compare(sources, rows)
+        if settings.engine is not None and rows and len(plan.removed) == len(rows):
+            raise CorpusError(
+                f"the corpus {settings.corpus} holds none of the {len(rows):,} documents of {store.place}, and building would "
+                "remove them all; name the right corpus with --corpus, or another index with --store."
+            )
         yield plan
         if rebuild:
             # What cannot be looked at now stays as it is.

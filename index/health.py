@@ -12,11 +12,15 @@ from index.embedders import embedder_for
 from index.errors import AssistantError, StoreMissing, StoreOutdated
 from index.models import find_model
 from index.settings import IndexSettings
-from index.store import LocalStore
+from index.store import Store
+from index.writing import open_store
 
 _PACKAGES = (
-    "alliance-assistant", "torch", "sentence-transformers", "openvino", "faiss-cpu", "tantivy", "tiktoken", "textual"
+    "alliance-assistant", "torch", "sentence-transformers", "openvino", "faiss-cpu", "tantivy", "tiktoken", "textual",
 )  # fmt: skip
+
+_EXTRAS = ("pymilvus", "milvus-lite", "ray")
+_ABSENT = "not installed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ def remedy(findings: Iterable[Finding]) -> Literal["none", "build", "rebuild"]:
 
 def examine(settings: IndexSettings) -> Iterator[Finding]:
     """One finding after the other; never raises for what it is there to find."""
-    yield Finding("ok", "versions", ", ".join(f"{name} {_version(name)}" for name in _PACKAGES))
+    extras = [name for name in _EXTRAS if _version(name) != _ABSENT]
+    yield Finding("ok", "versions", ", ".join(f"{name} {_version(name)}" for name in (*_PACKAGES, *extras)))
     fingerprint = None
     try:
         find_model(settings.model).digest()
@@ -63,7 +68,7 @@ def examine(settings: IndexSettings) -> Iterator[Finding]:
     except AssistantError as error:
         yield Finding("bad", "corpus", str(error))
     try:
-        store = LocalStore(settings.store)
+        store = open_store(settings)
     except (StoreMissing, StoreOutdated) as error:
         yield Finding("look", "store", str(error))
         return
@@ -89,15 +94,15 @@ def examine(settings: IndexSettings) -> Iterator[Finding]:
         store.close()
 
 
-def _examine_store(store: LocalStore, settings: IndexSettings, fingerprint: str | None) -> Iterator[Finding]:
-    counts = store.ledger.counts()
+def _examine_store(store: Store, settings: IndexSettings, fingerprint: str | None) -> Iterator[Finding]:
+    counts = store.counts()
     yield Finding(
         "ok",
         "store",
         f"{counts['documents']} documents, {counts['chunks']} chunks, {counts['vectors']} vectors, version {store.version}, "
-        f"in {store.folder}",
+        f"in {store.place}",
     )
-    damage = store.ledger.damage()
+    damage = store.damage()
     if damage is None:
         yield Finding("ok", "ledger", "sound, every row as it was written")
     else:
@@ -107,7 +112,7 @@ def _examine_store(store: LocalStore, settings: IndexSettings, fingerprint: str 
             store.check(fingerprint=fingerprint, chunk_tokens=settings.chunk_tokens)
         except AssistantError as error:
             yield Finding("bad", "built with", str(error))
-    lost = counts["chunks"] - len(store.ledger.embedded_keys())
+    lost = counts["chunks"] - store.embedded()
     if lost:
         yield Finding("look", "embedded", f"{lost} chunks have no vector of this model; bring the index up to date")
     for name, state in store.derived_state().items():
@@ -121,4 +126,4 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return _ABSENT

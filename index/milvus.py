@@ -441,6 +441,9 @@ class MilvusStore:
     def damaged(self, reason: str) -> StoreError:
         return StoreDamaged(f"the index in {self.address} is damaged ({reason}); rebuild it with: assistant index --rebuild")
 
+    def embedded(self) -> int:
+        return self.counts()["chunks"]
+
     def damage(self) -> str | None:
         try:
             self._follow()

@@ -140,6 +140,9 @@ class Store(ChunkStore, Protocol):
     def collect_garbage(self, *, spare: int) -> int:
         """Drops vectors that no chunk has, but for the youngest. Gives how many."""
 
+    def embedded(self) -> int:
+        """How many chunks have a vector of the model in use."""
+
     def damage(self) -> str | None:
         """Reads everything; says what is wrong with it, None when nothing is."""
 
@@ -314,6 +317,9 @@ class LocalStore:
 
     def vector_keys(self, keys: Iterable[int]) -> dict[int, bytes]:
         return self.ledger.vector_keys(keys)
+
+    def embedded(self) -> int:
+        return len(self.ledger.embedded_keys())
 
     def damage(self) -> str | None:
         return self.ledger.damage()

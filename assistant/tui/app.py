@@ -130,7 +130,7 @@ class ChatApp(App[None]):
                 self._tell("bringing the index to this release's format")
                 upgrade_store(settings)
                 state = store_state(settings)
-            if state == "unbuilt":
+            if state == "unbuilt" and not settings.is_shared:
                 self._build()
             if self._quitting.is_set():
                 return

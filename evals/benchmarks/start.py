@@ -39,7 +39,7 @@ def main() -> None:
     runs = parser.parse_args().runs
     settings = load_settings({})
     store = Assistant(settings).own
-    keys, vectors = store.ledger.vectors(store.ledger.chunk_keys(), store.dimensions)
+    keys, vectors = store.vectors(store.keys_of(None).tolist())
     with tempfile.TemporaryDirectory() as folder:
         import faiss
 
