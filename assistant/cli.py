@@ -15,6 +15,7 @@ from assistant.eval_cli import app as evals_app
 from assistant.leaving import leave
 from assistant.map_cli import register as register_maps
 from assistant.sources_cli import register as register_sources
+from assistant.store_cli import app as store_app
 
 if TYPE_CHECKING:
     from assistant.history import History
@@ -31,6 +32,7 @@ app = typer.Typer(
 
 app.add_typer(evals_app, name="eval")
 app.add_typer(corpora_app, name="corpus")
+app.add_typer(store_app, name="store")
 
 Corpus = Annotated[
     str | None,

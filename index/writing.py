@@ -17,8 +17,15 @@ from pathlib import Path
 from index.database import FILE_NAME as LEDGER_FILE
 from index.errors import StoreBusy, StoreDamaged, StoreError, StoreOutdated
 from index.schema import migrate
-from index.settings import IndexSettings
+from index.settings import IndexSettings, MilvusAddress
 from index.store import BUILDER, LocalStore, Store
+
+
+def index_at(place: str) -> IndexSettings:
+    """What opens the index at a folder or an address, whatever it was built from. Raises SettingsError for what is no address."""
+    engine = MilvusAddress.parse(place) if MilvusAddress.is_meant(place) else None
+    folder = Path() if engine else Path(place).expanduser()
+    return IndexSettings(corpus=folder, added=folder, store=folder, engine=engine)
 
 
 def open_store(settings: IndexSettings) -> Store:

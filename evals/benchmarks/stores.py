@@ -13,8 +13,8 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
+from assistant.answering.answers import Finished
 from assistant.answering.contract import answer_as_json
-from assistant.api import finished
 from assistant.assembly import Assistant
 from assistant.settings import load_settings
 from evals.cases import GoldCase
@@ -90,7 +90,8 @@ def main() -> None:
 
 def _answered(case: GoldCase, assistant: Assistant) -> tuple[object, ...]:
     """All of the answer that a person sees."""
-    told = answer_as_json(finished(assistant.converse(case.history).ask(case.question)))
+    events = assistant.converse(case.history).ask(case.question)
+    told = answer_as_json(next(event.answer for event in events if isinstance(event, Finished)))
     return told["short"], told["abstained"], told["reason"], round(told["confidence"], 3), told["sentences"], told["citations"]
 
 
