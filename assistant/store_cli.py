@@ -10,7 +10,7 @@ import typer
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Copy an index between folders and servers, without embedding it again.",
+    help="Copy an index between folders and servers; nothing is embedded again.",
 )
 
 Place = "A folder of a built index, or an address: milvus://HOST:PORT/NAME."

@@ -51,8 +51,8 @@ def copy(source: Store, target: Store, *, anew: bool = False) -> Iterator[Progre
         target.begin_anew(values)
     elif any(target.meta(name) != value for name, value in values.items()):
         raise StoreMismatch(
-            f"the index in {target.place} was built with another model or other chunks than the one in {source.place}; copy to an "
-            "empty place, or replace it with --replace."
+            f"the index in {target.place} was built with another model or other chunks than the one in {source.place}; copy to "
+            "an empty place, or replace it with --replace."
         )
     version = source.version
     rows = {row.id: row for row in source.documents()}

@@ -120,12 +120,17 @@ class MilvusStore:
         """The generation that readers see."""
         target = self._server.alias(self.address.name)
         if target is None:
+            if self.address.name in self._server.names(self.address.name):
+                raise self._foreign()
             return None
         name, _, rest = target.partition("__")
         number, _, what = rest.partition("__")
         if name != self.address.name or what != "chunks" or not number.isdecimal():
-            raise StoreError(f"{self.address} is something else than an index of this program; choose another name.")
+            raise self._foreign()
         return int(number)
+
+    def _foreign(self) -> StoreError:
+        return StoreError(f"{self.address} is something else than an index of this program; choose another name.")
 
     @property
     def _here(self) -> Generation:

@@ -27,7 +27,7 @@ LONGEST_TEXT = 65_535
 LEASE_SECONDS = 45.0
 """A builder that was not heard of for so long has lost the index to the next one. Clocks of two machines must differ by less."""
 _CONNECT_SECONDS, _READ_SECONDS, _WRITE_SECONDS = 10.0, 30.0, 120.0
-_GONE = 100
+_GONE, _NOT_LOADED = 100, 101
 _ROWS_AT_ONCE = 500
 _BYTES_AT_ONCE = 4_000_000
 
@@ -70,7 +70,7 @@ class MilvusServer:
         where, told = f"the Milvus server at {self.address.host}:{self.address.port}", _words(error)
         if getattr(error, "code", None) == _GONE or "CollectionNotExists" in told or "collection not found" in told:
             return CollectionGone(f"{where} does not have the index {self.address.name} any more; build it with: assistant index")
-        lowered = told.lower()
+        lowered = " ".join(_chain(error)).lower()
         if isinstance(error, FileNotFoundError):
             return StoreError(f"{CERTIFICATES} names a file that cannot be read; give the certificates of {where}.")
         if any(word in lowered for word in ("unauthenticated", "auth check", "permission", "privilege")):
@@ -85,9 +85,17 @@ class MilvusServer:
         return StoreError(f"{where} refused a request ({told}).")
 
     def call(self, name: str, *args: Any, writes: bool = False, **options: Any) -> Any:
-        """A method of pymilvus' client. Raises StoreError, CollectionGone among them."""
+        """A method of pymilvus' client, and its arguments. Raises StoreError, CollectionGone among them."""
+        timeout = _WRITE_SECONDS if writes else _READ_SECONDS
         try:
-            return getattr(self._client, name)(*args, timeout=_WRITE_SECONDS if writes else _READ_SECONDS, **options)
+            try:
+                return getattr(self._client, name)(*args, timeout=timeout, **options)
+            except Exception as error:
+                if not args or getattr(error, "code", None) != _NOT_LOADED:
+                    raise
+                # milvus-lite forgets at its end what was loaded; others do when an operator released it.
+                self._client.load_collection(args[0], timeout=_WRITE_SECONDS)
+                return getattr(self._client, name)(*args, timeout=timeout, **options)
         except Exception as error:
             raise self._failure(error) from error
 
@@ -163,6 +171,15 @@ class MilvusServer:
                 yield from batch
         finally:
             walk.close()
+
+
+def _chain(error: BaseException | None) -> Iterator[str]:
+    """The words of an error and of those that led to it; pymilvus raises some from themselves."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield str(error)
+        error = error.__cause__
 
 
 def _words(error: Exception) -> str:

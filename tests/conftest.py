@@ -14,6 +14,7 @@ from assistant.settings import Settings
 from index.build import Report, build
 from index.embedders import Embedder, LocalEmbedder, default_exports
 from index.settings import IndexSettings
+from tests.milvus_lite import MilvusLite, needs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -130,3 +131,12 @@ def command(tmp_path: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
+    needs("pymilvus")
+    server = MilvusLite(tmp_path_factory.mktemp("milvus") / "data")
+    server.start()
+    yield server
+    server.kill()

@@ -17,7 +17,7 @@ from index.settings import IndexSettings
 from index.store import Store, built_with
 from index.writing import building, open_store
 from tests.contracts.filling import DIMENSIONS, fill
-from tests.milvus_lite import MilvusLite, needs
+from tests.milvus_lite import MilvusLite
 
 
 class Stores(NamedTuple):
@@ -25,15 +25,6 @@ class Stores(NamedTuple):
 
     builder: Store
     reader: Callable[[], Store]
-
-
-@pytest.fixture(scope="session")
-def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
-    needs("pymilvus")
-    server = MilvusLite(tmp_path_factory.mktemp("milvus") / "data")
-    server.start()
-    yield server
-    server.kill()
 
 
 def search_as_large(monkeypatch: pytest.MonkeyPatch) -> None:

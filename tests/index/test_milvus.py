@@ -1,0 +1,453 @@
+"""What an index on a Milvus server must stand: servers and builders that die, two builders, rebuilds under readers, lost replies."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import index.milvus_server
+from index.build import Report, build
+from index.embedders import LocalEmbedder
+from index.errors import CorpusError, SettingsError, StoreBusy, StoreDamaged, StoreError, StoreMismatch, StoreMissing
+from index.filters import Filter
+from index.health import examine
+from index.milvus import MilvusStore
+from index.settings import IndexSettings, MilvusAddress
+from index.store import LocalStore, Store, built_with
+from index.writing import building, open_store
+from tests.conftest import run_build
+from tests.contracts.filling import DIMENSIONS, entry, fill, texts_of
+from tests.milvus_lite import MilvusLite, needs
+
+
+@pytest.fixture
+def shared(milvus: MilvusLite, corpus: Path, tmp_path: Path) -> IndexSettings:
+    return IndexSettings(corpus, corpus / "added", tmp_path / "store", engine=milvus.address())
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[MilvusLite]:
+    """One that a test may kill."""
+    needs("pymilvus")
+    server = MilvusLite(tmp_path / "own")
+    server.start()
+    yield server
+    server.kill()
+
+
+def rankings(store: Store, embedder: LocalEmbedder) -> list[tuple[str, float]]:
+    question = "Who doubts that the treaty is fair?"
+    hits = [*store.dense(embedder.embed([question])[0], 20), *store.lexical(question, 20)]
+    chunks = store.get(hit.key for hit in hits)
+    return [(chunks[hit.key].id, round(hit.score, 3)) for hit in hits]
+
+
+def more(corpus: Path, count: int) -> None:
+    for number in range(count):
+        words = "\n\n".join(f"Gauge {number} at mile {mile} rose by {number + mile} inches. The dam held." for mile in range(20))
+        (corpus / f"gauge{number:02}.txt").write_text(words, encoding="utf-8")
+
+
+# -- building ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_build_gives_what_a_local_build_gives(
+    shared: IndexSettings, settings: IndexSettings, corpus: Path, embedder: LocalEmbedder
+) -> None:
+    more(corpus, 3)
+    for each in (settings, shared):
+        assert len(run_build(each, embedder).added) == 5
+    (corpus / "bread.txt").write_text("Rye bread needs a sour starter and a fair oven.", encoding="utf-8")
+    (corpus / "gauge01.txt").rename(corpus / "moved.txt")
+    reports = [run_build(each, embedder) for each in (settings, shared)]
+    assert [(each.added, each.changed, each.removed, each.embedded) for each in reports] == [
+        (("moved.txt",), ("bread.txt",), ("gauge01.txt",), 1)
+    ] * 2
+    local, engine = open_store(settings), open_store(shared)
+    assert rankings(local, embedder) == rankings(engine, embedder)
+    assert local.term_weights("treaty dam oven") == pytest.approx(engine.term_weights("treaty dam oven"))
+    assert local.speaker_names() == engine.speaker_names()
+    assert [local.document(row.id) for row in local.documents()] == [engine.document(row.id) for row in engine.documents()]
+    assert run_build(shared, embedder).embedded == 0
+    assert {finding.state for finding in examine(shared)} == {"ok"}
+    local.close()
+    engine.close()
+
+
+def test_nothing_is_there_until_a_build_is_finished(shared: IndexSettings, corpus: Path, embedder: LocalEmbedder) -> None:
+    with pytest.raises(StoreMissing, match="no finished index"):
+        open_store(shared)
+    more(corpus, 30)
+    events = build(shared, embedder)
+    for _ in events:
+        with building_of(events) as store:
+            if store is not None and store.counts()["documents"]:
+                break
+    events.close()
+    with pytest.raises(StoreMissing, match="no finished index"):
+        open_store(shared)
+    assert run_build(shared, embedder).unchanged
+    store = open_store(shared)
+    assert store.counts()["documents"] == 32 and store.damage() is None
+    store.close()
+
+
+class building_of:  # noqa: N801 - reads like the function
+    """The store that a running build writes to."""
+
+    def __init__(self, events: object) -> None:
+        frame = getattr(events, "gi_frame", None)
+        self._store = frame.f_locals.get("store") if frame else None
+
+    def __enter__(self) -> Store | None:
+        return self._store
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_a_corpus_that_shares_nothing_with_the_index_does_not_empty_it(
+    shared: IndexSettings, tmp_path: Path, embedder: LocalEmbedder
+) -> None:
+    run_build(shared, embedder)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/new.txt").write_text("Nothing of the rivers.", encoding="utf-8")
+    other = IndexSettings(tmp_path / "other", tmp_path / "none", tmp_path / "store", engine=shared.engine)
+    with pytest.raises(CorpusError, match="would remove them all"):
+        run_build(other, embedder)
+    store = open_store(shared)
+    assert store.counts()["documents"] == 2
+    store.close()
+
+
+# -- what is killed ----------------------------------------------------------------------------------------------------
+
+
+def test_a_server_killed_in_the_middle_of_a_build_loses_no_whole_document(
+    own_server: MilvusLite,
+    corpus: Path,
+    tmp_path: Path,
+    embedder: LocalEmbedder,
+    settings: IndexSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("index.build._WAITING", 60)
+    monkeypatch.setattr("index.milvus_server._WRITE_SECONDS", 3.0)
+    monkeypatch.setattr("index.milvus_server._READ_SECONDS", 3.0)
+    shared = IndexSettings(corpus, corpus / "added", tmp_path / "none", engine=own_server.address())
+    more(corpus, 40)
+    killer: list[threading.Timer] = []
+    with pytest.raises(StoreError, match="does not answer"):
+        for event in build(shared, embedder):
+            if getattr(event, "stage", "") == "embedding" and getattr(event, "done", 0) > 60 and not killer:
+                killer.append(threading.Timer(0.05, own_server.kill))
+                killer[0].start()
+    own_server.start()
+    expire_leases(shared)
+    report = run_build(shared, embedder)
+    assert len(report.added) + len(report.unchanged) == 42 and report.unchanged
+    run_build(settings, embedder)
+    local, engine = open_store(settings), open_store(shared)
+    assert engine.damage() is None
+    assert rankings(local, embedder) == rankings(engine, embedder)
+    assert local.term_weights("gauge treaty 7") == pytest.approx(engine.term_weights("gauge treaty 7"))
+    local.close()
+    engine.close()
+
+
+def test_a_builder_killed_at_any_moment_leaves_whole_documents(
+    shared: IndexSettings, corpus: Path, embedder: LocalEmbedder, settings: IndexSettings
+) -> None:
+    more(corpus, 40)
+    generator = np.random.default_rng(5)
+    for _ in range(3):
+        command = [sys.executable, "-m", "tests.index.builder", str(corpus), str(shared.store), str(shared.engine)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as builder:
+            assert builder.stdin is not None and builder.stdout is not None
+            assert builder.stdout.readline() == "ready\n"
+            builder.stdin.write("build\n")
+            builder.stdin.flush()
+            time.sleep(generator.uniform(0.2, 3.0))
+            builder.kill()
+        expire_leases(shared)
+        for number in generator.choice(40, 4, replace=False):
+            path = corpus / f"gauge{number:02}.txt"
+            path.write_text(path.read_text(encoding="utf-8") + "\n\nIt rose again.", encoding="utf-8")
+    run_build(shared, embedder)
+    run_build(settings, embedder)
+    local, engine = open_store(settings), open_store(shared)
+    assert engine.damage() is None and engine.counts()["chunks"] == local.counts()["chunks"]
+    assert rankings(local, embedder) == rankings(engine, embedder)
+    assert local.term_weights("rose again gauge") == pytest.approx(engine.term_weights("rose again gauge"))
+    assert isinstance(engine, MilvusStore)
+    # Nothing of what was cut short is left over.
+    assert len(list(engine._server.each(engine._here.chunks, "key >= 0", ["key"]))) == engine.counts()["chunks"]
+    local.close()
+    engine.close()
+
+
+def expire_leases(settings: IndexSettings) -> None:
+    """As if the time had passed after which a builder that is not heard of has lost the index."""
+    assert settings.engine is not None
+    server = index.milvus_server.MilvusServer(settings.engine)
+    collection = index.milvus_server.lease_collection(settings.engine)
+    for row in list(server.each(collection, "number > 0", ["id", "body"])) if server.names(collection) else []:
+        server.upsert(collection, [index.milvus_server.record(str(row["id"]), str(row["body"]), number=1)])
+    server.close()
+
+
+# -- one builder ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_builder_at_a_time(shared: IndexSettings, embedder: LocalEmbedder) -> None:
+    with building(shared), pytest.raises(StoreBusy, match=r"process \d+ on .* is building"):
+        run_build(shared, embedder)
+    run_build(shared, embedder)
+    store = open_store(shared)
+    assert not store.is_being_built
+    with building(shared):
+        assert store.is_being_built
+    store.close()
+
+
+def test_of_builders_that_begin_at_once_never_two_hold_the_index(shared: IndexSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    holding, most, got = 0, 0, 0
+    lock, gate = threading.Lock(), threading.Barrier(4)
+
+    def one() -> None:
+        nonlocal holding, most, got
+        for _ in range(4):
+            gate.wait()
+            try:
+                with building(shared):
+                    with lock:
+                        holding, got = holding + 1, got + 1
+                        most = max(most, holding)
+                    time.sleep(0.2)
+                    with lock:
+                        holding -= 1
+            except StoreBusy:
+                pass
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1 and got >= 4
+
+
+def test_a_builder_that_was_cut_off_for_too_long_writes_nothing_more(
+    shared: IndexSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.milvus_server.LEASE_SECONDS", 1.0)
+    with building(shared) as store:
+        store.begin_anew(built_with("model:1", DIMENSIONS, 200))
+        made, _ = entry(store, "d0", texts_of(0, 3), 0)
+        monkeypatch.setattr(index.milvus_server.Lease, "_write", lambda self: None)
+        time.sleep(1.5)
+        with pytest.raises(StoreBusy, match="was cut off"):
+            store.apply(put=[made])
+        assert store.counts()["documents"] == 0
+
+
+# -- readers --------------------------------------------------------------------------------------------------------------
+
+
+def test_readers_go_on_during_a_rebuild_and_go_over_to_it_at_its_end(
+    shared: IndexSettings, corpus: Path, embedder: LocalEmbedder
+) -> None:
+    run_build(shared, embedder)
+    reader = open_store(shared)
+    before = rankings(reader, embedder)
+    (corpus / "bread.txt").write_text("The treaty on bread is fair.", encoding="utf-8")
+    versions = []
+    for event in build(shared, embedder, rebuild=True):
+        if not isinstance(event, Report):
+            versions.append(reader.version)
+            assert rankings(reader, embedder) == before
+    assert len(set(versions)) == 1 and reader.version > versions[0]
+    assert "The treaty on bread is fair." in reader.document("bread.txt").text
+    other = IndexSettings(corpus, shared.added, shared.store, chunk_tokens=64, engine=shared.engine)
+    run_build(other, embedder, rebuild=True)
+    with pytest.raises(StoreMismatch, match="start again"):
+        reader.lexical("treaty", 3)
+    reader.close()
+    fresh = open_store(other)
+    assert fresh.lexical("treaty", 3)
+    fresh.close()
+
+
+def test_a_rebuild_keeps_what_cannot_be_read_this_time(shared: IndexSettings, corpus: Path, embedder: LocalEmbedder) -> None:
+    run_build(shared, embedder)
+    (corpus / "rivers.md").write_bytes(b"\x00\x01\xff" * 50)
+    (corpus / "gone.txt").write_text("Gone soon.", encoding="utf-8")
+    report = run_build(shared, embedder, rebuild=True)
+    assert len(report.failed) == 1
+    store = open_store(shared)
+    assert [row.id for row in store.documents()] == ["bread.txt", "gone.txt", "rivers.md"]
+    assert "signed in Basel" in store.document("rivers.md").text
+    assert store.lexical("Basel", 1) and store.damage() is None
+    store.close()
+
+
+def test_a_filter_never_becomes_part_of_an_expression(shared: IndexSettings) -> None:
+    with building(shared) as store:
+        store.begin_anew(built_with("model:1", DIMENSIONS, 200))
+        fill(store)
+        query = np.ones(DIMENSIONS, dtype=np.float32) / 4
+        for hostile in ('d1" or key >= 0 or name == "', "d1') or (1==1", "{ids}", "d%", "\\", "key"):
+            for only in (Filter(documents=(hostile,)), Filter(voices=(hostile,)), Filter(kinds=(hostile,))):
+                assert store.dense(query, 5, only=only) == [] and store.lexical("river", 5, only=only) == []
+
+
+# -- what servers are ------------------------------------------------------------------------------------------------------
+
+
+def test_an_index_of_another_format_is_refused_and_rebuilt(shared: IndexSettings, embedder: LocalEmbedder) -> None:
+    run_build(shared, embedder)
+    with building(shared) as store:
+        assert isinstance(store, MilvusStore)
+        store._here.set_meta({"format": "77"})
+    with pytest.raises(StoreDamaged, match=r"has format 77.*--rebuild"):
+        open_store(shared)
+    with pytest.raises(StoreDamaged, match=r"has format 77.*--rebuild"):
+        run_build(shared, embedder)
+    run_build(shared, embedder, rebuild=True)
+    store = open_store(shared)
+    assert store.counts()["documents"] == 2
+    store.close()
+
+
+def test_a_collection_of_somebody_else_is_left_alone(shared: IndexSettings, embedder: LocalEmbedder) -> None:
+    assert shared.engine is not None
+    server = index.milvus_server.MilvusServer(shared.engine)
+    server.create(shared.engine.name, index.milvus_server.record_fields(), index.milvus_server.RECORD_INDEXES)
+    with pytest.raises(StoreError, match="something else"):
+        run_build(shared, embedder)
+    assert server.names(shared.engine.name + "__1") == []
+    server.close()
+
+
+def test_a_server_that_is_not_there_is_told_in_one_sentence(command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    needs("pymilvus")
+    done = command("ask", "--store", "milvus://127.0.0.1:9/alliance", "What does Vu say?")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("assistant: the Milvus server at 127.0.0.1:9 does not answer; check that it runs")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "milvus://",
+        "milvus:x",
+        "milvus://host",
+        "milvus://host/a b",
+        "milvus://host/a__b",
+        "milvus://u:p@host/a",
+        "milvus://h:99999/a",
+    ],
+)
+def test_what_is_no_address_is_refused(told: str) -> None:
+    with pytest.raises(SettingsError, match=r"write milvus://HOST:19530/NAME"):
+        MilvusAddress.parse(told)
+
+
+def test_an_address_is_read_as_it_is_written() -> None:
+    for told in ("milvus://db.example.org:19530/debate", "milvus+tls://[::1]:443/a_b"):
+        assert str(MilvusAddress.parse(told)) == told
+    assert MilvusAddress.parse("milvus://localhost/x").port == 19530
+
+
+@pytest.mark.parametrize("missing", ["pymilvus", "something_pymilvus_needs"])
+def test_a_missing_extra_names_its_command_and_other_failures_pass(tmp_path: Path, missing: str) -> None:
+    """pymilvus itself missing is told with the command that installs it; what it lacks in turn is not mistaken for that."""
+    package = tmp_path / "pymilvus"
+    package.mkdir()
+    (package / "__init__.py").write_text(f"raise ModuleNotFoundError('No such module', name={missing!r})")
+    script = (
+        "from index.settings import MilvusAddress\nfrom index.milvus_server import MilvusServer\n"
+        "from index.errors import StoreError\n"
+        "try:\n    MilvusServer(MilvusAddress.parse('milvus://127.0.0.1:9/x'))\n"
+        "except StoreError as error:\n    print('told', error)\nexcept ModuleNotFoundError as error:\n    print('passed', error.name)\n"
+    )
+    environment = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    if missing == "pymilvus":
+        assert "pip install 'alliance-assistant[milvus]'" in done.stdout
+    else:
+        assert done.stdout == "passed something_pymilvus_needs\n"
+
+
+# -- networks -----------------------------------------------------------------------------------------------------------------
+
+
+def proxied(port: int, shared: IndexSettings, *, host: str = "127.0.0.1", encrypted: bool = False) -> IndexSettings:
+    assert shared.engine is not None
+    address = MilvusAddress(host, port, shared.engine.name, encrypted)
+    return IndexSettings(shared.corpus, shared.added, shared.store, engine=address)
+
+
+def test_lost_replies_and_busy_servers_double_nothing(
+    milvus: MilvusLite, shared: IndexSettings, settings: IndexSettings, corpus: Path, embedder: LocalEmbedder
+) -> None:
+    """Every third write is done and its reply lost: it is sent again, and what it wrote is there once."""
+    import grpc
+
+    from tests.milvus_proxy import Proxy
+
+    more(corpus, 5)
+    lost = grpc.StatusCode.UNAVAILABLE
+    proxy = Proxy(milvus, trouble=lambda name, count: lost if name in ("Upsert", "Delete") and count % 3 == 1 else None).start()
+    run_build(proxied(proxy.port, shared), embedder)
+    (corpus / "gauge01.txt").unlink()
+    run_build(proxied(proxy.port, shared), embedder)
+    assert proxy.calls["Upsert"] > 10
+    proxy.stop()
+    run_build(settings, embedder)
+    local, engine = open_store(settings), open_store(shared)
+    assert isinstance(engine, MilvusStore) and isinstance(local, LocalStore)
+    assert engine.damage() is None and engine.counts()["chunks"] == local.counts()["chunks"]
+    assert len(list(engine._server.each(engine._here.chunks, "key >= 0", ["key"]))) == local.counts()["chunks"]
+    assert rankings(local, embedder) == rankings(engine, embedder)
+    local.close()
+    engine.close()
+
+
+def test_a_key_and_tls_are_used_and_a_wrong_key_is_told(
+    milvus: MilvusLite, shared: IndexSettings, tmp_path: Path, embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import base64
+
+    from tests.milvus_proxy import Proxy, certificate
+
+    key, chain = certificate(tmp_path)
+    proxy = Proxy(milvus, key=base64.b64encode(b"reader:secret").decode()).start((key, chain))
+    safe = proxied(proxy.port, shared, host="localhost", encrypted=True)
+    monkeypatch.setenv("MILVUS_CA", str(chain))
+    monkeypatch.setenv("MILVUS_TOKEN", "reader:secret")
+    run_build(safe, embedder)
+    store = open_store(safe)
+    assert store.counts()["documents"] == 2
+    store.close()
+    monkeypatch.setenv("MILVUS_TOKEN", "reader:wrong")
+    with pytest.raises(StoreError, match="refuses the key; set the environment variable MILVUS_TOKEN"):
+        open_store(safe)
+    monkeypatch.setenv("MILVUS_TOKEN", "reader:secret")
+    monkeypatch.delenv("MILVUS_CA")
+    with pytest.raises(StoreError, match="does not answer"):
+        open_store(safe)
+    monkeypatch.setenv("MILVUS_CA", str(tmp_path / "nowhere.pem"))
+    with pytest.raises(StoreError, match="MILVUS_CA names a file that cannot be read"):
+        open_store(safe)
+    with pytest.raises(StoreError, match="does not answer"):
+        open_store(proxied(proxy.port, shared, host="localhost"))
+    proxy.stop()
