@@ -138,7 +138,7 @@ def test_a_server_killed_in_the_middle_of_a_build_loses_no_whole_document(
     settings: IndexSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("index.build._WAITING", 60)
+    monkeypatch.setattr("index.build._WAITING", 20)
     monkeypatch.setattr("index.milvus_server._WRITE_SECONDS", 3.0)
     monkeypatch.setattr("index.milvus_server._READ_SECONDS", 3.0)
     shared = IndexSettings(corpus, corpus / "added", tmp_path / "none", engine=own_server.address())
