@@ -404,8 +404,14 @@ def _reading(
     return RelevanceReranker(readings, fit), reader
 
 
-def build_index(settings: Settings, *, rebuild: bool = False) -> Iterator[Plan | Progress | Report]:
-    return build(settings.for_index(), embedder_for(settings.for_index()), rebuild=rebuild)
+def build_index(settings: Settings, *, rebuild: bool = False, ray: str | None = None) -> Iterator[Plan | Progress | Report]:
+    """ray: address of the Ray cluster that reads and embeds; "local" for one of this machine alone."""
+    cluster = None
+    if ray is not None:
+        from index.ray_build import RayCluster
+
+        cluster = RayCluster(ray)
+    return build(settings.for_index(), embedder_for(settings.for_index()), rebuild=rebuild, cluster=cluster)
 
 
 def planned(settings: Settings, *, rebuild: bool) -> tuple[Plan, float | None]:

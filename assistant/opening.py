@@ -35,8 +35,9 @@ def open_assistant(
     return assistant
 
 
-def bring_up_to_date(settings: Settings, *, rebuild: bool = False, quiet: bool) -> None:
-    show_build(build_index(settings, rebuild=rebuild), quiet=quiet)
+def bring_up_to_date(settings: Settings, *, rebuild: bool = False, quiet: bool, ray: str | None = None) -> None:
+    """ray: address of the Ray cluster that reads and embeds; "local" for one of this machine alone."""
+    show_build(build_index(settings, rebuild=rebuild, ray=ray), quiet=quiet)
 
 
 def tell_writer(assistant: Assistant) -> None:

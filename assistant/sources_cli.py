@@ -41,17 +41,33 @@ def register(app: typer.Typer, settings_of: OpenSettings) -> None:
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="Tell what would be done and how long it may take, no more.")
         ] = False,
+        ray: Annotated[bool, typer.Option("--ray", help="Read and embed on a Ray cluster.")] = False,
+        address: Annotated[
+            str | None,
+            typer.Argument(
+                metavar="[ADDRESS]", help="With --ray: the cluster's HOST:PORT, instead of one of this machine alone."
+            ),
+        ] = None,
         corpus: Corpus = None,
         store: Store = None,
     ) -> None:
-        """Bring the index up to date with the corpus, and tell what changed."""
+        """Bring the index up to date with the corpus, and tell what changed.
+
+        Examples:
+
+        * `assistant index --dry-run`
+        * `assistant index --store milvus://127.0.0.1:19530/papers --ray 10.0.0.5:6379`
+        """
         from assistant.opening import bring_up_to_date
+
+        if address is not None and not ray:
+            raise typer.BadParameter(f"{address} is the address of nothing; with --ray it is that of a Ray cluster.")
 
         settings = settings_of(context, corpus, store)
         if dry_run:
             _tell_plan(settings, rebuild=rebuild)
         else:
-            bring_up_to_date(settings, rebuild=rebuild, quiet=False)
+            bring_up_to_date(settings, rebuild=rebuild, quiet=False, ray=(address or "local") if ray else None)
 
     @app.command()
     def add(

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-from index.chunking import chunk_document
-from index.chunks import embedding_key
 from index.embedders import Embedder
 from index.errors import CorpusError
-from index.ledger import DocumentRow, Entry
-from index.loaders.jsonl import is_jsonl, line_stamp, load_line, parse_line, read_lines
+from index.ledger import DocumentRow
+from index.loaders.jsonl import is_jsonl, line_stamp, parse_line, read_lines
 from index.loaders.metadata import metadata_path
-from index.loaders.registry import Loaded, is_supported, load
+from index.loaders.registry import is_supported
+from index.reading import Read, Source, read
 from index.settings import IndexSettings
 from index.store import Store, built_with
 from index.writing import building
@@ -75,16 +74,6 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A document as it lies in the corpus, not yet read."""
-
-    stamp: tuple[int, int]
-    """(size, time of change) of a file, (size, part of its digest) of a line: another stamp, maybe other words."""
-    load: Callable[[], Loaded]
-    """Raises CorpusError with the reason when it cannot be read."""
-
-
-@dataclass(frozen=True, slots=True)
 class Sources:
     """What a corpus holds."""
 
@@ -130,14 +119,10 @@ def corpus_sources(settings: IndexSettings) -> Sources:
                     continue
                 try:
                     if path.resolve(strict=True).is_relative_to(root.resolve()) and path.is_file():
-                        by_id[document_id] = _file(path, document_id, settings.max_file_bytes)
+                        by_id[document_id] = Source(document_id, _stamp(path), path, settings.max_file_bytes)
                 except (OSError, RuntimeError):
                     unreadable.append(document_id)
     return Sources(dict(sorted(by_id.items())), tuple(unreadable))
-
-
-def _file(path: Path, document_id: str, max_bytes: int) -> Source:
-    return Source(_stamp(path), lambda: load(path, document_id, max_bytes=max_bytes))
 
 
 def _lines(path: Path, max_bytes: int) -> Iterator[tuple[str, Source]]:
@@ -148,11 +133,7 @@ def _lines(path: Path, max_bytes: int) -> Iterator[tuple[str, Source]]:
         if document_id in seen:
             raise CorpusError(f"{path}, line {number}: the id {document_id} stands already in line {seen[document_id]}.")
         seen[document_id] = number
-        yield document_id, Source(line_stamp(line), partial(_load_line, path, number, line))
-
-
-def _load_line(path: Path, number: int, line: bytes) -> Loaded:
-    return Loaded(load_line(path, number, line), None)
+        yield document_id, Source(document_id, line_stamp(line), path, max_bytes, (number, line))
 
 
 def compare(sources: Sources, rows: list[DocumentRow], failed: Mapping[str, Sequence[int]] | None = None) -> Plan:
@@ -199,7 +180,21 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False) -> Iterator[Plan | Progress | Report]:
+class Cluster(Protocol):
+    """Machines that read, chunk and embed documents together."""
+
+    def read(
+        self, sources: Sequence[tuple[Source, str | None]], store: Store, settings: IndexSettings, embedder: Embedder
+    ) -> Generator[list[Read]]:
+        """sources: each with the digest of the document in the store. Gives them in any order, with the vectors that were made.
+
+        Raises BuildError.
+        """
+
+
+def build(
+    settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False, cluster: Cluster | None = None
+) -> Iterator[Plan | Progress | Report]:
     """Brings the store up to the corpus: yields a Plan, then Progress, last a Report.
 
     Stopped at any moment (closing the iterator, Ctrl+C, kill), the store holds whole documents only, and the vectors
@@ -225,19 +220,8 @@ def build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False)
             there = [name for name in plan.unchanged if name in sources.by_id]
             hidden = tuple(name for name in plan.unchanged if name not in sources.by_id)
             plan = Plan(plan.new, tuple(sorted((*plan.touched, *there))), plan.removed, hidden)
-        yield from _Build(settings, embedder, store, sources, {row.id: row for row in rows}, rebuild).run(plan, started)
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What reading and chunking a document gave."""
-
-    id: str
-    stamp: tuple[int, int]
-    entry: Entry | None
-    """What is to be stored; None when it could not be read, or its words are those in the store."""
-    failed: str | None = None
-    warnings: tuple[str, ...] = ()
+        known = {row.id: row for row in rows}
+        yield from _Build(settings, embedder, store, sources, known, rebuild, cluster=cluster).run(plan, started)
 
 
 @dataclass(slots=True)
@@ -262,6 +246,8 @@ class _Build:
     """Documents to read."""
     limit: int = 0
     """Tokens that the model reads."""
+    cluster: Cluster | None = None
+    """Reads and embeds the documents in place of this process."""
     stopped: bool = False
     """Tells the thread that reads to end."""
 
@@ -320,9 +306,12 @@ class _Build:
         """Whether it could not be read or looked at this time: then its former state stays."""
         return document_id in self.stamps or self.sources.hides(document_id)
 
-    def _batches(self, todo: Sequence[str]) -> Iterator[list[_Read]]:
+    def _batches(self, todo: Sequence[str]) -> Iterator[list[Read]]:
         """The documents, read and chunked, some hundred chunks at a time. Runs in a thread; writes nothing."""
-        batch: list[_Read] = []
+        batch: list[Read] = []
+        if self.cluster is not None:
+            yield from self._batches_of(self.cluster, todo)
+            return
         for document_id in todo:
             if self.stopped:
                 return
@@ -333,35 +322,40 @@ class _Build:
                 batch = []
         yield batch
 
-    def _read(self, document_id: str) -> _Read:
-        # The stamp is older than the words: a file that changes in between is read again by the next build.
-        source = self.sources.by_id[document_id]
-        stamp = source.stamp
-        try:
-            loaded = source.load()
-        except CorpusError as error:
-            return _Read(document_id, stamp, None, failed=str(error))
-        document = loaded.document
-        warnings: tuple[str, ...] = (loaded.warning,) if loaded.warning else ()
+    def _batches_of(self, cluster: Cluster, todo: Sequence[str]) -> Iterator[list[Read]]:
+        digests = {} if self.rebuild else {name: row.digest for name, row in self.known.items()}
+        sources = [(self.sources.by_id[name], digests.get(name)) for name in todo]
+        with closing(cluster.read(sources, self.store, self.settings, self.embedder)) as batches:
+            for batch in batches:
+                if self.stopped:
+                    return
+                self.read += len(batch)
+                yield batch
+
+    def _read(self, document_id: str) -> Read:
         row = self.known.get(document_id)
-        if row is not None and row.digest == document.digest and not self.rebuild:
-            return _Read(document_id, stamp, None, warnings=warnings)
-        # Most of what one changed file costs is the start of model and token counter: they load beside each other.
-        self.embedder.preload()
-        tokens = _count_tokens(document.text)
-        chunks = chunk_document(document, self._count, budget=self.settings.chunk_tokens, limit=self.limit)
-        if not chunks:
-            warnings += (f"{document_id}: holds no sentences; nothing in it can be found.",)
-        keys = [embedding_key(chunk.text) for chunk in chunks]
-        return _Read(document_id, stamp, Entry(document, chunks, keys, *stamp, tokens=tokens), warnings=warnings)
+        return read(
+            self.sources.by_id[document_id],
+            row.digest if row is not None and not self.rebuild else None,
+            self._count,
+            chunk_tokens=self.settings.chunk_tokens,
+            limit=self.limit,
+        )
 
     def _count(self, texts: Sequence[str]) -> list[int]:
         if self.stopped:
             raise _Stopped
+        # Most of what one changed file costs is the start of model and token counter: they load beside each other.
+        self.embedder.preload()
         return self.embedder.count_tokens(texts)
 
-    def _finish(self, batch: Sequence[_Read]) -> Iterator[Progress]:
+    def _finish(self, batch: Sequence[Read]) -> Iterator[Progress]:
         fingerprint = self.embedder.fingerprint
+        for each in batch:
+            if each.vectors:
+                self.store.put_vectors(fingerprint, each.vectors)
+                self.embedded += len(each.vectors)
+                self.expected += len(each.vectors)
         entries = [each.entry for each in batch if each.entry]
         texts = {key: chunk.text for entry in entries for key, chunk in zip(entry.vector_keys, entry.chunks, strict=True)}
         missing = sorted(self.store.missing_vectors(fingerprint, texts), key=lambda key: len(texts[key]))
@@ -392,10 +386,3 @@ class _Build:
 
 class _Stopped(Exception):
     """The build was stopped while a document was being chunked."""
-
-
-def _count_tokens(text: str) -> int:
-    # Loaded here, not with this module: asking needs no token counter.
-    from index.tokens import count_tokens
-
-    return count_tokens(text)

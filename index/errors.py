@@ -35,6 +35,10 @@ class StoreOutdated(StoreError):
     """The store was made by an earlier release: it must be brought to this one's format, without embedding anything."""
 
 
+class BuildError(AssistantError):
+    """A cluster that should build cannot be reached, or failed."""
+
+
 class StoreBusy(StoreError):
     """Another process is building this store."""
 

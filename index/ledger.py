@@ -252,6 +252,13 @@ class Ledger(Database):
         wanted = set(digests)
         return wanted - set(self._vector_numbers(fingerprint, wanted))
 
+    def vector_names(self, fingerprint: str) -> list[bytes]:
+        """The names of all vectors of this model."""
+        rows = self._rows(
+            "SELECT digest FROM vectors WHERE model = (SELECT number FROM models WHERE fingerprint = ?)", (fingerprint,)
+        )
+        return [bytes(digest) for (digest,) in rows]  # type: ignore[call-overload]
+
     def _vector_numbers(self, fingerprint: str, digests: Iterable[bytes]) -> dict[bytes, int]:
         asked = list(dict.fromkeys(digests))
         found: dict[bytes, int] = {}

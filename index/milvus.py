@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -60,6 +60,24 @@ class _State(NamedTuple):
     version: int
     documents: int
     chunks: int
+
+
+@dataclass(slots=True)
+class MilvusVectors:
+    """A VectorLookup that asks the server, from wherever it was sent."""
+
+    address: MilvusAddress
+    generations: tuple[int, ...]
+    _opened: list[Generation] | None = None
+
+    def among(self, digests: Iterable[bytes]) -> set[bytes]:
+        if self._opened is None:
+            server = MilvusServer(self.address)
+            self._opened = [Generation(server, number) for number in self.generations]
+        wanted, found = set(digests), set[bytes]()
+        for generation in self._opened:
+            found |= generation.vectors_among(wanted - found)
+        return found
 
 
 class MilvusStore:
@@ -511,12 +529,21 @@ class MilvusStore:
             return set()
         self._waiting |= self._here.vectors(wanted)
         wanted -= self._waiting.keys()
-        published = self._published()
-        if wanted and published not in (None, self._here.number):
-            former = Generation(self._server, published or 0)
-            if former.meta("fingerprint").get("fingerprint") == fingerprint:
-                self._waiting |= former.vectors(wanted)
+        if wanted and (former := self._former(fingerprint)):
+            self._waiting |= former.vectors(wanted)
         return wanted - self._waiting.keys()
+
+    def lookup(self, fingerprint: str) -> MilvusVectors:
+        former = self._former(fingerprint)
+        return MilvusVectors(self.address, (self._here.number, *([former.number] if former else [])))
+
+    def _former(self, fingerprint: str) -> Generation | None:
+        """The generation that readers see, where a new one is built with the same model."""
+        published = self._published()
+        if published in (None, self._here.number):
+            return None
+        former = Generation(self._server, published or 0)
+        return former if former.meta("fingerprint").get("fingerprint") == fingerprint else None
 
     def put_vectors(self, fingerprint: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
         """They wait for the documents whose they are, rounded as a local store keeps them: both find the same."""

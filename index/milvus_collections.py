@@ -267,6 +267,17 @@ class Generation:
                     found[digest] = np.asarray(row["vector"], dtype=np.float32)
         return found
 
+    def vectors_among(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Those of these texts of which some chunk has the vector."""
+        wanted = {_halves(digest): digest for digest in digests}
+        asked, found = list(wanted), set[bytes]()
+        for begin in range(0, len(asked), _REVISIONS_AT_ONCE):
+            numbers = [first for first, _ in asked[begin : begin + _REVISIONS_AT_ONCE]]
+            for row in self.server.each(self.chunks, f"embedding in {numbers}", ["embedding", "embedding_rest"]):
+                if (name := (int(row["embedding"]), int(row["embedding_rest"]))) in wanted:
+                    found.add(wanted[name])
+        return found
+
     def delete(self, revisions: Sequence[int]) -> None:
         """The chunks and parts of documents as they were."""
         for begin in range(0, len(revisions), _REVISIONS_AT_ONCE):

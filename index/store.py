@@ -9,6 +9,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from index.chunks import Chunk
+from index.chunks import DIGEST_BYTES, Chunk
 from index.documents import Document
 from index.errors import StoreError, StoreMismatch, StoreMissing
 from index.filters import Filter
@@ -80,6 +81,27 @@ class ChunkStore(Protocol):
         """How many documents, chunks and vectors there are."""
 
 
+class VectorLookup(Protocol):
+    """Tells on any machine which texts a store has vectors of; it can be sent there."""
+
+    def among(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Those of these names that it has."""
+
+
+@dataclass(slots=True)
+class NamedVectors:
+    """A VectorLookup that brings all names with it."""
+
+    names: bytes
+    """One after the other."""
+    _known: set[bytes] | None = None
+
+    def among(self, digests: Iterable[bytes]) -> set[bytes]:
+        if self._known is None:
+            self._known = {self.names[at : at + DIGEST_BYTES] for at in range(0, len(self.names), DIGEST_BYTES)}
+        return self._known.intersection(digests)
+
+
 class Store(ChunkStore, Protocol):
     """A ChunkStore of one corpus, with what builds, copies and doctors need beside searching.
 
@@ -121,6 +143,9 @@ class Store(ChunkStore, Protocol):
 
     def missing_vectors(self, fingerprint: str, digests: Iterable[bytes]) -> set[bytes]:
         """Which of these texts have never been embedded by this model."""
+
+    def lookup(self, fingerprint: str) -> VectorLookup:
+        """Of the vectors of this model."""
 
     def put_vectors(self, fingerprint: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Kept in half precision, which changes a cosine by less than 0.0005."""
@@ -338,6 +363,9 @@ class LocalStore:
 
     def missing_vectors(self, fingerprint: str, digests: Iterable[bytes]) -> set[bytes]:
         return self.ledger.missing_vectors(fingerprint, digests)
+
+    def lookup(self, fingerprint: str) -> VectorLookup:
+        return NamedVectors(b"".join(self.ledger.vector_names(fingerprint)))
 
     def put_vectors(self, fingerprint: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
         self.ledger.put_vectors(fingerprint, vectors)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import index.build
+import index.reading
 from index.build import Plan, Progress, build
 from index.embedders import LocalEmbedder
 from index.errors import CorpusError, StoreBusy, StoreError, StoreMismatch, StoreMissing
@@ -99,7 +100,7 @@ def test_what_goes_wrong_while_reading_ahead_reaches_the_caller(
     def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(index.build, "chunk_document", exhausted)
+    monkeypatch.setattr(index.reading, "chunk_document", exhausted)
     with pytest.raises(MemoryError):
         run_build(settings, embedder)
 
