@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -180,16 +180,13 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-class Cluster(Protocol):
-    """Machines that read, chunk and embed documents together."""
+class Cluster(AbstractContextManager["Cluster"], Protocol):
+    """Machines that read, chunk and embed documents together. Entered when there is something to do. Raises BuildError."""
 
     def read(
         self, sources: Sequence[tuple[Source, str | None]], store: Store, settings: IndexSettings, embedder: Embedder
     ) -> Generator[list[Read]]:
-        """sources: each with the digest of the document in the store. Gives them in any order, with the vectors that were made.
-
-        Raises BuildError.
-        """
+        """sources: each with its digest in the store. Gives them in any order, with the vectors that were made."""
 
 
 def build(
@@ -264,7 +261,8 @@ class _Build:
             self.limit = self.embedder.max_tokens
         derived = 0
         batches = self._batches(todo)
-        with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
+        entered = self.cluster if self.cluster is not None and todo else nullcontext()
+        with entered, ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
             # One batch is read while another is embedded, and no more: memory stays bounded.
             ahead = reader.submit(next, batches, None)
             try:
@@ -309,7 +307,7 @@ class _Build:
     def _batches(self, todo: Sequence[str]) -> Iterator[list[Read]]:
         """The documents, read and chunked, some hundred chunks at a time. Runs in a thread; writes nothing."""
         batch: list[Read] = []
-        if self.cluster is not None:
+        if self.cluster is not None and todo:
             yield from self._batches_of(self.cluster, todo)
             return
         for document_id in todo:
@@ -356,6 +354,7 @@ class _Build:
                 self.store.put_vectors(fingerprint, each.vectors)
                 self.embedded += len(each.vectors)
                 self.expected += len(each.vectors)
+                yield Progress("embedding", self.embedded, self.expected)
         entries = [each.entry for each in batch if each.entry]
         texts = {key: chunk.text for entry in entries for key, chunk in zip(entry.vector_keys, entry.chunks, strict=True)}
         missing = sorted(self.store.missing_vectors(fingerprint, texts), key=lambda key: len(texts[key]))

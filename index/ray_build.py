@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Generator, Sequence
-from typing import Any
+import socket
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
 
 import numpy as np
 
 from index.embedders import Embedder, embedder_for
-from index.errors import AssistantError, BuildError
+from index.errors import BuildError
 from index.reading import Read, Source, read, read_as_json, read_from_json, source_as_json, source_from_json
 from index.settings import IndexSettings
 from index.store import Store, VectorLookup
@@ -22,6 +24,7 @@ from index.store import Store, VectorLookup
 LOCAL = "local"
 """Stands for a cluster of this machine alone, which ends with the build."""
 _DOCUMENTS_AT_ONCE, _EMBEDDED_AT_ONCE = 4, 16
+_CONNECT_SECONDS = 10.0
 
 
 class RayCluster:
@@ -29,34 +32,42 @@ class RayCluster:
 
     def __init__(self, address: str = LOCAL) -> None:
         self._address = address
+        self._ray: Any = None
+
+    def __enter__(self) -> Self:
+        self._ray = _imported(has_key=self._address != LOCAL)
+        self._connect(self._ray)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ray.shutdown()
 
     def read(
         self, sources: Sequence[tuple[Source, str | None]], store: Store, settings: IndexSettings, embedder: Embedder
     ) -> Generator[list[Read]]:
-        # Made here, in the thread that waits for the results: it ends with them.
-        ray = _imported(has_key=self._address != LOCAL)
-        self._connect(ray)
+        ray = self._ray
         try:
             yield from self._results(ray, sources, store, settings, embedder)
-        except AssistantError:
-            raise
         except ray.exceptions.RayError as error:
             reason = " ".join(str(error.__cause__ or error).split())[-300:]
             raise BuildError(
                 f"the Ray cluster ({self._address}) failed: {reason}. What was stored so far is whole, and the same "
                 "command goes on."
             ) from error
-        finally:
-            ray.shutdown()
 
     def _connect(self, ray: Any) -> None:
         options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
         try:
-            if self._address == LOCAL:
-                ray.init(include_dashboard=False, **options)
-            else:
-                ray.init(address=self._address, **options)
-        except (ConnectionError, ValueError, RuntimeError, TimeoutError, ray.exceptions.RayError) as error:
+            if ":" in self._address:
+                # Ray itself waits for minutes for one that is not there.
+                host, _, port = self._address.rpartition(":")
+                socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+            with _quiet():
+                if self._address == LOCAL:
+                    ray.init(include_dashboard=False, **options)
+                else:
+                    ray.init(address=self._address, **options)
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise BuildError(
                 f"the Ray cluster at {self._address} cannot be reached ({' '.join(str(error).split())[:200]}); check its "
                 "address, and that this machine has its key (RAY_AUTH_TOKEN or ~/.ray/auth_token)."
@@ -72,6 +83,8 @@ class RayCluster:
     ) -> Generator[list[Read]]:
         import ray.data as data
 
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
@@ -179,12 +192,26 @@ def _on_cards(settings: IndexSettings) -> IndexSettings:
     return replace(settings, device="cuda") if settings.device == "cpu" else settings
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """While Ray connects, its engine writes each attempt to the terminal, past Python."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _imported(*, has_key: bool) -> Any:
     """has_key: whether the cluster has a key, which this machine must be told. Raises BuildError where Ray is not installed."""
     # Before the import, which reads it: nothing is reported to its maker, and whoever wants to join must have the key.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    # What goes wrong is told once, by this program.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if not has_key:
         # Of a cluster that begins and ends with this build: nobody else need know it.
@@ -195,6 +222,4 @@ def _imported(*, has_key: bool) -> Any:
         if error.name != "ray":
             raise
         raise BuildError("--ray needs Ray: pip install 'alliance-assistant[ray]'") from error
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     return ray

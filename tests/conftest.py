@@ -11,7 +11,7 @@ import pytest
 
 from assistant.assembly import Assistant
 from assistant.settings import Settings
-from index.build import Report, build
+from index.build import Cluster, Report, build
 from index.embedders import Embedder, LocalEmbedder, default_exports
 from index.settings import IndexSettings
 from tests.milvus_lite import MilvusLite, needs
@@ -70,9 +70,9 @@ def settings(corpus: Path, tmp_path: Path) -> IndexSettings:
     return IndexSettings(corpus=corpus, added=corpus / "added", store=tmp_path / "store")
 
 
-def run_build(settings: IndexSettings, embedder: Embedder, **options: bool) -> Report:
+def run_build(settings: IndexSettings, embedder: Embedder, *, rebuild: bool = False, cluster: Cluster | None = None) -> Report:
     """Runs a build to its end and gives its report."""
-    *_, last = build(settings, embedder, **options)
+    *_, last = build(settings, embedder, rebuild=rebuild, cluster=cluster)
     assert isinstance(last, Report)
     return last
 
