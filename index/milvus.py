@@ -280,7 +280,8 @@ class MilvusStore:
             "search", self._here.chunks, data=data, anns_field=column, limit=limit, filter=where, output_fields=fields,
             search_params=params,
         )[0]  # fmt: skip
-        return [({"key": int(hit["key"]), **hit["entity"]}, float(hit["distance"])) for hit in hits]
+        # Older servers do not tell what the primary key is called.
+        return [({"key": int(hit.get("key", hit.get("id"))), **hit["entity"]}, float(hit["distance"])) for hit in hits]
 
     def _found(
         self, ask: Callable[[int, str], list[tuple[dict[str, Any], float]]], count: int, only: Filter | None, *, first: int
@@ -572,10 +573,10 @@ class MilvusStore:
             former = {name: head for name in names if (head := self._head(name))}
             added: list[Head] = []
             try:
-                for entry in put:
-                    vectors = [self._waiting[digest] for digest in entry.vector_keys]
-                    self._lease_check()
-                    added.append(here.put(entry, self._next_revision(), vectors, self._change, self._has_words))
+                putting = [
+                    (entry, self._next_revision(), [self._waiting[digest] for digest in entry.vector_keys]) for entry in put
+                ]
+                added = here.put(putting, self._change, self._has_words)
                 for head in former.values():
                     for row in here.rows_of(head, ["place", *FIELDS]):
                         chunk = here.chunk(row)

@@ -68,6 +68,10 @@ class Counts:
                 self.holding.setdefault(word, [0, 0])[number] += sign
 
 
+Putting = tuple[Entry, int, Sequence[NDArray[np.float32]]]
+"""A document to be written, its revision, and the vectors of its chunks."""
+
+
 class Generation:
     """Reads and writes the rows; knows nothing of versions."""
 
@@ -123,13 +127,11 @@ class Generation:
     def set_meta(self, values: Mapping[str, str]) -> None:
         self.server.upsert(self.records, [record(f"m.{name}", value) for name, value in values.items()])
 
-    def put_text(self, prefix: str, text: str, *, kind: int, number: int = 0) -> int:
+    def put_text(self, prefix: str, text: str, *, kind: int) -> int:
         """Writes a text of any length as records; says how many. Read again by `text`."""
-        parts = [text[begin : begin + _PART] for begin in range(0, len(text), _PART)]
-        self.server.upsert(
-            self.records, [record(f"{prefix}.{at}", part, kind=kind, number=number) for at, part in enumerate(parts)]
-        )
-        return len(parts)
+        rows = _texts(prefix, text, kind=kind)
+        self.server.upsert(self.records, rows)
+        return len(rows)
 
     def text(self, prefix: str, parts: int) -> str:
         rows = self.server.rows(self.records, [f"{prefix}.{at}" for at in range(parts)], ["id", "body"])
@@ -177,25 +179,34 @@ class Generation:
 
     # -- documents and chunks ----------------------------------------------------------------------------------------
 
-    def put(self, entry: Entry, revision: int, vectors: Sequence[NDArray[np.float32]], counts: Counts, has_words: bool) -> Head:
-        """Writes all of a document but its head, which makes it count."""
-        document, told = entry.document, written(entry.document, entry.chunks)
-        if len(entry.chunks) > CHUNKS_OF_A_DOCUMENT:
-            raise StoreError(f"{document.id} has more than {CHUNKS_OF_A_DOCUMENT:,} chunks; split it into several files.")
-        self.server.upsert(
-            self.chunks, list(self._chunk_rows(entry, revision, vectors, counts, has_words))
-        )  # fmt: skip
-        parts = self.put_text(f"p.{revision}", json.dumps([told.places, told.gaps]), kind=PART, number=revision)
-        row = DocumentRow(
-            id=document.id, title=document.title, authors=document.authors, published=document.published, kind=document.kind,
-            cite_as=document.cite_as, digest=document.digest, size=entry.size, modified=entry.modified, tokens=entry.tokens,
-            chunks=len(entry.chunks), indexed=time.time(),
-        )  # fmt: skip
-        return Head(row, told.meta, revision, parts, digest_of(document))
+    def put(self, entries: Sequence[Putting], counts: Counts, has_words: bool) -> list[Head]:
+        """Writes all of documents but their heads, which make them count."""
+        chunks: list[dict[str, Any]] = []
+        texts: list[dict[str, Any]] = []
+        heads = []
+        for entry, revision, vectors in entries:
+            document, told = entry.document, written(entry.document, entry.chunks)
+            if len(entry.chunks) > CHUNKS_OF_A_DOCUMENT:
+                raise StoreError(f"{document.id} has more than {CHUNKS_OF_A_DOCUMENT:,} chunks; split it into several files.")
+            for chunk_row, pieces in self._chunk_rows(entry, revision, vectors, counts, has_words):
+                chunks.append(chunk_row)
+                texts += pieces
+            parts = _texts(f"p.{revision}", json.dumps([told.places, told.gaps]), kind=PART, number=revision)
+            texts += parts
+            row = DocumentRow(
+                id=document.id, title=document.title, authors=document.authors, published=document.published,
+                kind=document.kind, cite_as=document.cite_as, digest=document.digest, size=entry.size, modified=entry.modified,
+                tokens=entry.tokens, chunks=len(entry.chunks), indexed=time.time(),
+            )  # fmt: skip
+            heads.append(Head(row, told.meta, revision, len(parts), digest_of(document)))
+        self.server.upsert(self.chunks, chunks)
+        self.server.upsert(self.records, texts)
+        return heads
 
     def _chunk_rows(
         self, entry: Entry, revision: int, vectors: Sequence[NDArray[np.float32]], counts: Counts, has_words: bool
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """Each chunk's row, and the records of its text where that is too long for one."""
         document = entry.document
         earliest, latest = _days(document.published)
         folders = [number_of(each) for each in folders_of(document.id)][-_MOST_FOLDERS:]
@@ -215,11 +226,13 @@ class Generation:
             for name in ("name", "headings", "voice"):
                 if len(str(row[name]).encode()) > LONGEST_TEXT:
                     raise StoreError(f"{document.id}: a {name} in it is too long for {self.server.address}.")
+            pieces: list[dict[str, Any]] = []
             if len(chunk.text.encode("utf-8", "surrogatepass")) > LONGEST_TEXT:
-                row |= {"text": "", "pieces": self.put_text(f"c.{key}", json.dumps(chunk.text), kind=PIECE, number=revision)}
+                pieces = _texts(f"c.{key}", json.dumps(chunk.text), kind=PIECE, number=revision)
+                row |= {"text": "", "pieces": len(pieces)}
             if has_words:
                 row["words"] = cut(" ".join(plain(word) for word in (*analyse(chunk.text), *analyse(place))))
-            yield row
+            yield row, pieces
 
     def chunk(self, row: Mapping[str, Any]) -> Chunk:
         text = str(row["text"])
@@ -287,6 +300,12 @@ class Generation:
             self.server.call("delete", self.chunks, filter=where, writes=True)
             where = f"(kind == {PART} or kind == {PIECE}) and number in {some}"
             self.server.call("delete", self.records, filter=where, writes=True)
+
+
+def _texts(prefix: str, text: str, *, kind: int, number: int = 0) -> list[dict[str, Any]]:
+    """The records of a text of any length."""
+    parts = [text[begin : begin + _PART] for begin in range(0, len(text), _PART)]
+    return [record(f"{prefix}.{at}", part, kind=kind, number=number) for at, part in enumerate(parts)]
 
 
 def digest_of(document: Document) -> str:

@@ -1,4 +1,4 @@
-"""A real Milvus server for the tests: milvus-lite's, in a process of its own, on this machine only."""
+"""Real Milvus servers for the tests: milvus-lite's, and the engine of an older release; in processes of their own."""
 
 from __future__ import annotations
 
@@ -27,16 +27,21 @@ def needs(module: str) -> None:
 
 
 class MilvusLite:
+    """milvus-lite's server, on this machine only."""
+
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
+    def command(self) -> list[str]:
+        # Without its host it listens to the whole network.
+        return ["milvus-lite", "server", "--data-dir", str(self.folder), "--host", "127.0.0.1", "--port", str(self.port)]
+
     def start(self) -> None:
-        command = [str(Path(sys.executable).with_name("milvus-lite")), "server", "--data-dir", str(self.folder)]
-        # Without it milvus-lite listens to the whole network.
-        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        program, *arguments = self.command()
+        command = [str(Path(sys.executable).with_name(program)), *arguments]
         with self.folder.with_suffix(".log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         until = time.monotonic() + 60
         while time.monotonic() < until and self._process.poll() is None:
             with socket.socket() as probe:
@@ -49,12 +54,41 @@ class MilvusLite:
     def kill(self) -> None:
         """At once, whatever it is doing."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
+            # With what it has started.
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def address(self, name: str | None = None) -> MilvusAddress:
         """Of an index; one that nobody has used unless a name is given."""
         return MilvusAddress("127.0.0.1", self.port, name or f"i{uuid.uuid4().hex}")
+
+
+class OlderMilvus(MilvusLite):
+    """Milvus 2.3.5 in one process: the engine itself, which searches vectors and no words."""
+
+    def command(self) -> list[str]:
+        ports = [each for name in _ITS_PORTS for each in (f"--{name}-port", str(free_port()))]
+        return ["milvus-server", "--data", str(self.folder), "--proxy-port", str(self.port), *ports]
+
+    def start(self) -> None:
+        super().start()
+        from pymilvus import MilvusClient
+        from pymilvus.exceptions import MilvusException
+
+        # It listens before it can answer.
+        for _ in range(60):
+            try:
+                MilvusClient(f"http://127.0.0.1:{self.port}", timeout=5).close()
+                return
+            except MilvusException:
+                time.sleep(1)
+        self.kill()
+        raise AssertionError("the server never answered")
+
+
+_ITS_PORTS = (
+    "etcd", "root-coord", "proxy-internal", "query-coord", "query-node", "index-coord", "index-node", "data-coord", "data-node"
+)  # fmt: skip
 
 
 def free_port() -> int:
