@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: chat test check soak fuzz format eval reader screenshot clean
+.PHONY: chat test test-distributed check soak fuzz format eval reader screenshot clean
 
 # The index is built once; later changes of the corpus are told in the chat (F5) and taken in by `assistant index`.
 # (Not a target of its own: make deletes the target of a recipe that was stopped.)
@@ -14,6 +14,11 @@ chat: $(VENV)/installed
 
 test: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+# Indexes on a Milvus server and builds on a Ray cluster, on real ones that the tests start here; some 20 minutes.
+test-distributed: $(VENV)/installed-for-distributed-tests
+	ASSISTANT_DISTRIBUTED=1 $(BIN)/python -m pytest tests/contracts tests/index/test_milvus.py tests/index/test_ray_build.py \
+		tests/index/test_copying.py
 
 check: $(VENV)/installed-for-tests
 	$(BIN)/ruff format --check .
@@ -67,4 +72,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-for-tests: $(VENV)/installed
 	@$(PIP) -e '.[test,test-llm,test-web]'
+	@touch $@
+
+$(VENV)/installed-for-distributed-tests: $(VENV)/installed-for-tests
+	@$(PIP) -e '.[milvus,ray,test-distributed]'
 	@touch $@
