@@ -27,6 +27,8 @@ LONGEST_TEXT = 65_535
 LEASE_SECONDS = 45.0
 """A builder that was not heard of for so long has lost the index to the next one. Clocks of two machines must differ by less."""
 _CONNECT_SECONDS, _READ_SECONDS, _WRITE_SECONDS = 10.0, 30.0, 120.0
+_PATIENCE_READING, _PATIENCE_WRITING = 5.0, 60.0
+"""Seconds that a server may be away, as when it is started again, before a person is told."""
 _GONE, _NOT_LOADED = 100, 101
 _ROWS_AT_ONCE = 500
 _BYTES_AT_ONCE = 4_000_000
@@ -36,12 +38,17 @@ class CollectionGone(StoreError):
     """A collection that was there is not any more: the index was rebuilt, or dropped."""
 
 
+class Unreachable(StoreError):
+    """The server does not answer."""
+
+
 class MilvusServer:
-    """Calls to one server. All are safe to repeat, so what pymilvus repeats when the server is busy or gone doubles nothing."""
+    """Calls to one server. All are safe to repeat: what is sent again when it was busy or away doubles nothing."""
 
     def __init__(self, address: MilvusAddress) -> None:
         """Raises StoreError where pymilvus is not installed, or the server does not answer."""
         self.address = address
+        self._connecting = threading.Lock()
         self._client = self._connected()
 
     def _connected(self) -> Any:
@@ -78,26 +85,30 @@ class MilvusServer:
         if any(
             word in lowered for word in ("unavailable", "fail connecting", "deadline", "timeout", "timed out", "connect failed")
         ):
-            return StoreError(
+            return Unreachable(
                 f"{where} does not answer; check that it runs, and whether it asks for TLS (milvus+tls://…). "
-                "Nothing is lost: what was built so far is whole, and the same command goes on."
+                "Nothing is lost; do the same again when it runs."
             )
         return StoreError(f"{where} refused a request ({told}).")
 
     def call(self, name: str, *args: Any, writes: bool = False, **options: Any) -> Any:
         """A method of pymilvus' client, and its arguments. Raises StoreError, CollectionGone among them."""
-        timeout = _WRITE_SECONDS if writes else _READ_SECONDS
-        try:
+        until = time.monotonic() + (_PATIENCE_WRITING if writes else _PATIENCE_READING)
+        pause = 0.1
+        while True:
+            client = self._client
             try:
-                return getattr(self._client, name)(*args, timeout=timeout, **options)
+                return _called(client, name, args, {**options, "timeout": _WRITE_SECONDS if writes else _READ_SECONDS})
             except Exception as error:
-                if not args or getattr(error, "code", None) != _NOT_LOADED:
-                    raise
-                # milvus-lite forgets at its end what was loaded; others do when an operator released it.
-                self._client.load_collection(args[0], timeout=_WRITE_SECONDS)
-                return getattr(self._client, name)(*args, timeout=timeout, **options)
-        except Exception as error:
-            raise self._failure(error) from error
+                failure = self._failure(error)
+                if not isinstance(failure, Unreachable) or time.monotonic() > until:
+                    raise failure from error
+            # A client that has once lost its server never finds it again by itself.
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+            with self._connecting, suppress(Unreachable):
+                if self._client is client:
+                    self._client = self._connected()
 
     def close(self) -> None:
         with suppress(Exception):
@@ -171,6 +182,17 @@ class MilvusServer:
                 yield from batch
         finally:
             walk.close()
+
+
+def _called(client: Any, name: str, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    try:
+        return getattr(client, name)(*args, **options)
+    except Exception as error:
+        if not args or getattr(error, "code", None) != _NOT_LOADED:
+            raise
+        # milvus-lite forgets at its end what was loaded; others do when an operator released it.
+        client.load_collection(args[0], timeout=_WRITE_SECONDS)
+        return getattr(client, name)(*args, **options)
 
 
 def _chain(error: BaseException | None) -> Iterator[str]:

@@ -139,8 +139,7 @@ def test_a_server_killed_in_the_middle_of_a_build_loses_no_whole_document(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("index.build._WAITING", 20)
-    monkeypatch.setattr("index.milvus_server._WRITE_SECONDS", 3.0)
-    monkeypatch.setattr("index.milvus_server._READ_SECONDS", 3.0)
+    monkeypatch.setattr("index.milvus_server._PATIENCE_WRITING", 2.0)
     shared = IndexSettings(corpus, corpus / "added", tmp_path / "none", engine=own_server.address())
     more(corpus, 40)
     killer: list[threading.Timer] = []
@@ -160,6 +159,38 @@ def test_a_server_killed_in_the_middle_of_a_build_loses_no_whole_document(
     assert local.term_weights("gauge treaty 7") == pytest.approx(engine.term_weights("gauge treaty 7"))
     local.close()
     engine.close()
+
+
+def test_a_reader_finds_a_server_that_was_started_again(
+    own_server: MilvusLite, corpus: Path, tmp_path: Path, embedder: LocalEmbedder
+) -> None:
+    shared = IndexSettings(corpus, corpus / "added", tmp_path / "none", engine=own_server.address())
+    run_build(shared, embedder)
+    store = open_store(shared)
+    assert store.lexical("treaty", 3)
+    own_server.kill()
+    with pytest.raises(StoreError, match="does not answer"):
+        store.lexical("treaty", 3)
+    own_server.start()
+    assert store.lexical("treaty", 3)
+    store.close()
+
+
+def test_a_build_outlasts_a_server_that_is_started_again(
+    own_server: MilvusLite, corpus: Path, tmp_path: Path, embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.build._WAITING", 20)
+    shared = IndexSettings(corpus, corpus / "added", tmp_path / "none", engine=own_server.address())
+    more(corpus, 20)
+    restarted = False
+    for event in build(shared, embedder):
+        if getattr(event, "stage", "") == "embedding" and getattr(event, "done", 0) > 30 and not restarted:
+            restarted = True
+            own_server.kill()
+            threading.Timer(2.0, own_server.start).start()
+    store = open_store(shared)
+    assert restarted and store.counts()["documents"] == 22 and store.damage() is None
+    store.close()
 
 
 def test_a_builder_killed_at_any_moment_leaves_whole_documents(
