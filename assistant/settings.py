@@ -231,6 +231,8 @@ def load_settings(
         if first["type"] == "extra_forbidden":
             known = ", ".join(Settings.model_fields)
             raise SettingsError(f"{place}: there is no setting {key}; the settings are {known}.") from error
+        if first["type"] == "value_error":
+            raise SettingsError(f"{place}: {key}: {first['ctx']['error']}.") from error
         raise SettingsError(f"{place}: {key} is not usable: {first['msg'].lower()}.") from error
 
 

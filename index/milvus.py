@@ -673,7 +673,7 @@ class MilvusStore:
             self.derive()
 
     def finish(self, failed: str, *, keeps: Callable[[str], bool] = lambda _: False) -> None:
-        """Readers go over to a new generation now; the one before stays until the next build begins."""
+        """Readers go over to a new generation now; the one before stays until the next build is done."""
         with self._lock:
             here, published = self._write(), self._published()
             if published not in (None, here.number):

@@ -5,6 +5,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from assistant.corpora import create
 from assistant.settings import BUNDLED_CORPUS, Settings, load_settings
 from index.errors import SettingsError
 
@@ -65,3 +66,32 @@ def test_an_installed_package_keeps_nothing_in_its_own_folder(tmp_path: Path, mo
     monkeypatch.setattr(platformdirs, "user_data_path", lambda *_, **__: tmp_path / "data")
     settings = Settings().for_index()
     assert (settings.store, settings.added) == (tmp_path / "data/index", tmp_path / "data/added")
+
+
+def test_an_index_on_a_server_is_named_where_a_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "milvus+tls://db.example.org:443/team"
+    (tmp_path / "assistant.toml").write_text(f'store = "{address}"')
+    in_file = load_settings()
+    (tmp_path / "assistant.toml").unlink()
+    monkeypatch.setenv("ASSISTANT_STORE", address)
+    for settings in (in_file, load_settings(), load_settings({"store": address})):
+        assert settings.is_shared and str(settings.for_index().engine) == address
+        # What is built beside it, such as files that were removed, still has a folder.
+        assert settings.for_index().store == Settings().for_index().store
+        assert settings.model_dump(mode="json")["store"] == address
+    assert not load_settings({"store": "milvus"}).is_shared
+    with pytest.raises(
+        SettingsError, match=r"ASSISTANT_STORE: store: milvus://…@db/team is no address .*write milvus://HOST:19530/NAME"
+    ):
+        monkeypatch.setenv("ASSISTANT_STORE", "milvus://user:secret@db/team")
+        load_settings()
+
+
+def test_a_named_corpus_may_have_its_index_on_a_server_and_in_no_other_folder(tmp_path: Path) -> None:
+    (tmp_path / "sources").mkdir()
+    create("team", tmp_path / "sources", {"store": "milvus://127.0.0.1/team"})
+    assert str(load_settings({"corpus": "team"}).for_index().engine) == "milvus://127.0.0.1:19530/team"
+    assert not load_settings({"corpus": "team", "store": tmp_path}).is_shared
+    create("other", tmp_path, {"store": str(tmp_path)})
+    with pytest.raises(SettingsError, match="store is a folder"):
+        load_settings({"corpus": "other"})
