@@ -73,7 +73,7 @@ def test_reading_is_a_little_ahead_of_embedding_and_ends_with_it(
         read.append(document_id)
         return load(path, document_id, max_bytes=max_bytes)
 
-    monkeypatch.setattr(index.build, "load", counted)
+    monkeypatch.setattr(index.reading, "load", counted)
     monkeypatch.setattr(index.build, "_WAITING", 4)
     for number in range(60):
         (settings.corpus / f"note{number:02}.txt").write_text(f"The bread of day {number} was good.", encoding="utf-8")

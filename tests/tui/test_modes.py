@@ -355,6 +355,7 @@ async def test_a_suite_is_run_read_compared_and_reported(
                 await pilot.press("enter")
             await until(pilot, lambda: "✓ alliance: 3 questions" in words(app, "#running"), "the end of the run")
             await until(pilot, lambda number=number: len(cells(app, "#runs")) == number, "it in the list")
+            await until(pilot, lambda: all(each.is_finished for each in app.workers if each.group == "eval"), "its thread's end")
             app.screen.query_one("#running", Static).update("")
         await until(pilot, lambda: "95 % interval" in words(app, "#figures Static"), "its figures")
         await pilot.press("m", "down", "m")
