@@ -6,7 +6,6 @@ import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, ClassVar
@@ -119,9 +118,9 @@ class AskScreen(ModeScreen):
             self.app.call_from_thread(self.query_one(QuestionInput).remember, self.chat.history.questions(_REMEMBERED))
         if self.chat.assistant is not None:
             asked = self.chat.assistant.suggestions()
-            # Made where it is awaited: the chat may end before.
-            self.app.call_from_thread(lambda: self.run_worker(partial(self._show_suggestions, asked), group="suggestions"))
+            self.app.call_from_thread(lambda: self._show_suggestions(asked))
 
+    @work(group="suggestions")
     async def _show_suggestions(self, questions: list[str]) -> None:
         if questions and self.query("#welcome") and not self.query("#suggestions"):
             options = OptionList(*(Option(Content(one_line(question))) for question in questions), id="suggestions")
