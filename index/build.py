@@ -206,9 +206,10 @@ def build(
             store.check(fingerprint=embedder.fingerprint, chunk_tokens=settings.chunk_tokens)
         rows = store.documents()
         plan = compare(sources, rows)
-        if settings.engine is not None and rows and len(plan.removed) == len(rows):
+        shown = store.shown() if settings.engine is not None else frozenset()
+        if shown and shown.isdisjoint(sources.by_id) and not any(map(sources.hides, shown)):
             raise CorpusError(
-                f"the corpus {settings.corpus} holds none of the {len(rows):,} documents of {store.place}, and building would "
+                f"the corpus {settings.corpus} holds none of the {len(shown):,} documents of {store.place}, and building would "
                 "remove them all; name the right corpus with --corpus, or another index with --store."
             )
         yield plan
@@ -262,7 +263,8 @@ class _Build:
         derived = 0
         batches = self._batches(todo)
         entered = self.cluster if self.cluster is not None and todo else nullcontext()
-        with entered, ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
+        # The cluster is left first: what is still waited for of it ends with that.
+        with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader, entered:
             # One batch is read while another is embedded, and no more: memory stays bounded.
             ahead = reader.submit(next, batches, None)
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -59,13 +59,18 @@ def copy(source: Store, target: Store, *, anew: bool = False) -> Iterator[Progre
     there = {row.id: _state(row) for row in target.documents()}
     wanted = {name for name, row in rows.items() if there.get(name) != _state(row)}
     gone = sorted(there.keys() - rows.keys())
-    target.apply(remove=gone)
+    if there and not there.keys() & rows.keys() and not anew:
+        raise StoreMismatch(
+            f"the index in {source.place} holds none of the {len(there):,} documents of {target.place}, and copying would "
+            "remove them all; name another place, or replace it with --replace."
+        )
     done = 0
     yield Progress("copying", 0, len(wanted))
     for batch in _batches(_entries(source, rows, wanted)):
         _put(source, target, values["fingerprint"], batch)
         done += len(batch)
         yield Progress("copying", done, len(wanted))
+    target.apply(remove=gone)
     target.derive()
     if source.version != version:
         raise StoreError(f"the index in {source.place} was built meanwhile; run the same command again to copy what has changed.")
@@ -77,7 +82,7 @@ def copy(source: Store, target: Store, *, anew: bool = False) -> Iterator[Progre
 
 
 def _state(row: DocumentRow) -> tuple[object, ...]:
-    return row.digest, row.size, row.modified, row.tokens, row.chunks, row.title, row.published, row.kind
+    return row.digest, row.size, row.modified, row.tokens, row.chunks
 
 
 def _entries(store: Store, rows: dict[str, DocumentRow], wanted: set[str]) -> Iterator[tuple[Entry, list[int]]]:
@@ -153,7 +158,9 @@ def _digests(store: Store) -> Iterator[tuple[str, str]]:
     """(document, digest of all that the store holds of it) of each."""
     rows = {row.id: row for row in store.documents()}
     for name, keyed in _by_document(store):
-        yield name, _digest(store, rows.pop(name), keyed)
+        if (row := rows.pop(name, None)) is None:
+            raise StoreError(f"the index in {store.place} was built meanwhile; run the same command again.")
+        yield name, _digest(store, row, keyed)
     for name, row in rows.items():
         yield name, _digest(store, row, [])
 
@@ -161,8 +168,7 @@ def _digests(store: Store) -> Iterator[tuple[str, str]]:
 def _digest(store: Store, row: DocumentRow, keyed: Sequence[tuple[int, Chunk]]) -> str:
     document = store.document(row.id)
     told = hashlib.sha256()
-    # When it was indexed is each store's own.
-    for each in (replace(row, indexed=0.0), document.digest, *written(document, [chunk for _, chunk in keyed])):
+    for each in (row.id, *_state(row), document.digest, *written(document, [chunk for _, chunk in keyed])):
         told.update(f"{each}\x1f".encode("utf-8", "surrogatepass"))
     for _, chunk in keyed:
         told.update(f"{chunk}\x1f".encode("utf-8", "surrogatepass"))

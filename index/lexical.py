@@ -97,16 +97,16 @@ class Statistics:
         """The inverse document frequency of each word asked for."""
         return {word: self._weight(max(counts)) for word, counts in self.holding.items()}
 
-    def score(self, bags: Bags) -> float:
-        """BM25 of a chunk for the words asked for, as tantivy computes it."""
-        score = 0.0
+    def scores(self, bags: Bags) -> tuple[float, float]:
+        """BM25 of a chunk's place and of its text for the words asked for, as tantivy computes it; their sum is its score."""
+        scores = [0.0, 0.0]
         for field, (bag, boost) in enumerate(zip(bags, (_PLACE_BOOST, 1.0), strict=True)):
             average = self.words[field] / self.chunks if self.chunks else 0.0
             damping = _K1 * (1 - _B + _B * _kept_length(bag.total()) / (average or 1.0))
             for word, counts in self.holding.items():
                 if bag[word]:
-                    score += boost * self._weight(counts[field]) * bag[word] * (_K1 + 1) / (bag[word] + damping)
-        return score
+                    scores[field] += boost * self._weight(counts[field]) * bag[word] * (_K1 + 1) / (bag[word] + damping)
+        return scores[0], scores[1]
 
     def _weight(self, holding: int) -> float:
         return math.log1p((self.chunks - min(holding, self.chunks) + 0.5) / (holding + 0.5))

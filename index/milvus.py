@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index.chunks import Chunk
 from index.documents import Document
-from index.errors import StoreDamaged, StoreError, StoreMismatch, StoreMissing
+from index.errors import StoreBusy, StoreDamaged, StoreError, StoreMismatch, StoreMissing
 from index.filters import Filter
 from index.ledger import DocumentRow, Entry
 from index.lexical import Statistics, analyse
@@ -26,7 +26,7 @@ from index.milvus_collections import (
     META,
     PART,
     PIECE,
-    TERM,
+    WORDS,
     Counts,
     Generation,
     Head,
@@ -34,13 +34,15 @@ from index.milvus_collections import (
     halves_of,
     plain,
 )
-from index.milvus_server import MOST_ROWS, CollectionGone, Lease, MilvusServer, lease_collection, number_of
+from index.milvus_server import MOST_ROWS, CollectionGone, Lease, MilvusServer, Unreachable, lease_collection, number_of
 from index.settings import MilvusAddress
 from index.speakers import Speakers
 from index.store import Hit
 
 _BUILT_WITH = ("fingerprint", "dimensions", "chunk_tokens")
 _MOST_QUERY_TERMS = 256
+_LOOKS = 5
+"""How often a reader looks again where a builder changes what it reads."""
 # Scores that differ by less are the same.
 _TIE = 1e-6
 _SPARE = 16
@@ -53,6 +55,11 @@ _REVISIONS_AT_ONCE = 1_024
 _WAITING = 20_000
 """Vectors that wait for their documents."""
 _NO_WORDS = "none"
+
+
+Given = TypeVar("Given")
+_Candidates = tuple[list[tuple[dict[str, Any], float]], float | None]
+"""Rows with their scores, and the most that any other row may score; None where there is no other."""
 
 
 class _State(NamedTuple):
@@ -92,6 +99,7 @@ class MilvusStore:
         self._lease = lease
         self._lock = RLock()
         self._server = MilvusServer(address)
+        self._server.guard = lease.left if lease else None
         self._seen: _State | None = None
         self._heads: dict[int, Head | None] = {}
         self._listed: list[Head] | None = None
@@ -103,7 +111,7 @@ class MilvusStore:
         self._dead: list[int] = []
         self._revisions: tuple[int, int] = (0, 0)
         self._generation = self._opened(rebuild)
-        self._built = self._built_with()
+        self._built = _built_with(self._generation)
         if self._generation and lease and not rebuild and self._generation.meta("counted").get("counted") == "no":
             self._count_anew()
 
@@ -113,26 +121,30 @@ class MilvusStore:
         """The generation that readers see; for a builder the youngest, which may not be finished."""
         try:
             published = self._published()
-            numbers = Generation.numbers(self._server) if self._lease else []
-            number = max(numbers, default=None) if self._lease else published
-            if number is None:
-                if self._lease:
-                    return None
-                raise StoreMissing(f"there is no finished index in {self.address} yet; build it with: assistant index")
-            found = Generation(self._server, number)
-            kept = found.meta("format", "state")
-            if kept.get("format") == FORMAT and "state" in kept:
-                return found
-            if rebuild or (self._lease and number != published and not kept):
-                # Another format, or a builder was killed while it made the collections.
-                return None
-            raise StoreDamaged(
-                f"the index in {self.address} has format {kept.get('format')}, this program reads {FORMAT}; rebuild it with: "
-                "assistant index --rebuild"
-            )
+            if self._lease is None:
+                numbers = [published] if published is not None else []
+            else:
+                numbers = [each for each in Generation.numbers(self._server) if published is None or each >= published]
+            for number in reversed(numbers):
+                found = Generation(self._server, number)
+                kept = found.meta("format", "state") if self._server.names(found.records) else {}
+                if kept.get("format") == FORMAT and "state" in kept:
+                    return found
+                # Half made or half dropped when a builder was killed, unless readers see it.
+                if number == published and not rebuild:
+                    raise StoreDamaged(
+                        f"the index in {self.address} has format {kept.get('format')}, this program reads {FORMAT}; rebuild it "
+                        "with: assistant index --rebuild"
+                    )
+            if self._lease is None:
+                raise self._missing()
+            return None
         except BaseException:
             self._server.close()
             raise
+
+    def _missing(self) -> StoreMissing:
+        return StoreMissing(f"there is no finished index in {self.address} yet; build it with: assistant index")
 
     def _published(self) -> int | None:
         """The generation that readers see."""
@@ -153,12 +165,25 @@ class MilvusStore:
     @property
     def _here(self) -> Generation:
         if self._generation is None:
-            raise StoreMissing(f"there is no finished index in {self.address} yet; build it with: assistant index")
+            raise self._missing()
         return self._generation
 
-    def _built_with(self) -> tuple[str | None, ...]:
-        told = self._generation.meta(*_BUILT_WITH) if self._generation else {}
-        return tuple(told.get(name) for name in _BUILT_WITH)
+    def _steady(self, work: Callable[[_State], Given]) -> Given:
+        """What a reader finds in one state of the index: where a builder changes it meanwhile, it is looked for again."""
+        with self._lock:
+            for attempt in range(_LOOKS):
+                state = self._follow()
+                try:
+                    told = work(state)
+                except (Unreachable, StoreBusy):
+                    raise
+                except StoreError:
+                    if attempt + 1 == _LOOKS or self._follow() == state:
+                        raise
+                else:
+                    if self._lease or attempt + 1 == _LOOKS or self._follow() == state:
+                        return told
+            raise AssertionError
 
     def _follow(self) -> _State:
         """What the index is now; forgets what was read of an earlier state."""
@@ -170,11 +195,12 @@ class MilvusStore:
                 if number is None:
                     raise CollectionGone(f"the index in {self.address} is not there any more; build it with: assistant index")
                 if number != self._generation.number:
-                    self._generation = Generation(self._server, number)
-                    if self._built_with() != self._built:
+                    found = Generation(self._server, number)
+                    if _built_with(found) != self._built:
                         raise StoreMismatch(
                             f"the index in {self.address} was meanwhile rebuilt in another way; start again to use it."
                         )
+                    self._generation = found
             told = self._generation.meta("state").get("state")
             if told is None:
                 raise StoreDamaged(f"the index in {self.address} is damaged; rebuild it with: assistant index --rebuild")
@@ -240,38 +266,52 @@ class MilvusStore:
     # -- searching ---------------------------------------------------------------------------------------------------
 
     def dense(self, vector: NDArray[np.float32], count: int, *, only: Filter | None = None) -> list[Hit]:
-        def ask(limit: int, where: str) -> list[tuple[dict[str, Any], float]]:
+        def ask(limit: int, where: str) -> _Candidates:
             params = {"metric_type": "IP", "params": {"ef": min(max(_LOOKED_AT, _EACH * limit), 32_768)}}
             data = [np.asarray(vector, dtype=np.float32)]
-            return self._search(data, "vector", limit, where, ["document", "name", "ordinal"], params)
+            found = self._search(data, "vector", limit, where, ["document", "name", "ordinal"], params)
+            return found, found[-1][1] if len(found) == limit else None
 
-        return self._found(ask, count, only, first=count + _SPARE)
+        return self._steady(lambda state: self._found(state, ask, count, only, first=count + _SPARE))
 
     def lexical(self, text: str, count: int, *, only: Filter | None = None) -> list[Hit]:
         """The engine finds candidates; they are scored here, as a local store scores them: engines differ in sign and scale."""
-        with self._lock:
+        words = list(dict.fromkeys(analyse(text)))[:_MOST_QUERY_TERMS]
+
+        def find(state: _State) -> list[Hit]:
             if not self._has_words:
                 raise StoreError(
                     f"the Milvus server of {self.address} cannot search for words, which Milvus 2.5 or newer does; use that, "
                     "or set retrieval = dense."
                 )
-            words = list(dict.fromkeys(analyse(text)))[:_MOST_QUERY_TERMS]
-            if not words:
+            if not words or count < 1:
                 return []
             statistics = self._statistics(words)
+            asked = " ".join(plain(word) for word in words)
 
-            def ask(limit: int, where: str) -> list[tuple[dict[str, Any], float]]:
-                asked = " ".join(plain(word) for word in words)
-                fields = ["document", "name", "ordinal", "place", "text", "pieces"]
-                rows = self._search([asked], "sparse", limit, where, fields, {"metric_type": "BM25", "params": {}})
-                scored = []
-                for row, _ in rows:
-                    told = self._here.chunk({**_EMPTY, **row}).text if row["pieces"] else row["text"]
-                    bags = Counter(analyse(row["place"])), Counter(analyse(told))
-                    scored.append((row, statistics.score(bags)))
-                return scored
+            def ask(limit: int, where: str) -> _Candidates:
+                rows: dict[int, dict[str, Any]] = {}
+                scored: dict[int, tuple[float, float]] = {}
+                # What neither search gave scores no more than the last of each together.
+                least, is_all = 0.0, True
+                for number, name in enumerate(WORDS):
+                    fields = ["document", "name", "ordinal", "place", "text", "pieces"]
+                    params = {"metric_type": "BM25", "params": {}}
+                    hits = self._search([asked], f"{name}_sparse", limit, where, fields, params)
+                    for row, _ in hits:
+                        if row["key"] not in scored:
+                            told = self._here.chunk({**_EMPTY, **row}).text if row["pieces"] else row["text"]
+                            rows[row["key"]] = row
+                            scored[row["key"]] = statistics.scores((Counter(analyse(row["place"])), Counter(analyse(told))))
+                    if len(hits) == limit:
+                        is_all = False
+                        least += min(scored[row["key"]][1 - number] for row, _ in hits)
+                found = [(rows[key], sum(scores)) for key, scores in scored.items() if sum(scores) > 0]
+                return found, None if is_all else least
 
-            return self._found(ask, count, only, first=_CANDIDATES * count + _MORE)
+            return self._found(state, ask, count, only, first=_CANDIDATES * count + _MORE)
+
+        return self._steady(find)
 
     def _search(
         self, data: list[Any], column: str, limit: int, where: str, fields: list[str], params: dict[str, Any]
@@ -284,25 +324,23 @@ class MilvusStore:
         return [({"key": int(hit.get("key", hit.get("id"))), **hit["entity"]}, float(hit["distance"])) for hit in hits]
 
     def _found(
-        self, ask: Callable[[int, str], list[tuple[dict[str, Any], float]]], count: int, only: Filter | None, *, first: int
+        self, state: _State, ask: Callable[[int, str], _Candidates], count: int, only: Filter | None, *, first: int
     ) -> list[Hit]:
         """The best `count` of what is asked for that counts, ties by place."""
-        with self._lock:
-            state = self._follow()
-            where = self._where(only)
-            if count < 1 or where is None or not state.chunks:
-                return []
-            limit = min(first, MOST_ROWS)
-            while True:
-                hits = ask(limit, where)
-                live = self._live([row for row, _ in hits])
-                kept = sorted(((row, score) for row, score in hits if row["key"] in live), key=lambda hit: -hit[1])
-                enough = len(kept) > count and kept[-1][1] < kept[count - 1][1] - _TIE
-                if len(hits) < limit or limit == MOST_ROWS or enough:
-                    break
-                limit = min(4 * limit, MOST_ROWS)
-            kept.sort(key=lambda hit: (-round(hit[1] / _TIE), hit[0]["name"], hit[0]["ordinal"]))
-            return [Hit(row["key"], score) for row, score in kept[:count]]
+        where = self._where(only)
+        if count < 1 or where is None or not state.chunks:
+            return []
+        limit = min(first, MOST_ROWS)
+        while True:
+            hits, least = ask(limit, where)
+            live = self._live([row for row, _ in hits])
+            kept = sorted(((row, score) for row, score in hits if row["key"] in live), key=lambda hit: -hit[1])
+            enough = least is None or (len(kept) >= count and kept[count - 1][1] > least + _TIE)
+            if enough or limit == MOST_ROWS:
+                break
+            limit = min(4 * limit, MOST_ROWS)
+        kept.sort(key=lambda hit: (-round(hit[1] / _TIE), hit[0]["name"], hit[0]["ordinal"]))
+        return [Hit(row["key"], score) for row, score in kept[:count]]
 
     def _live(self, rows: Sequence[Mapping[str, Any]]) -> set[int]:
         """The keys of those rows that belong to a document as it is."""
@@ -368,8 +406,8 @@ class MilvusStore:
         return chunks + self._change.chunks, (place + self._change.words[0], text + self._change.words[1]), [*names, *late]
 
     def term_weights(self, text: str) -> dict[str, float]:
-        with self._lock:
-            return self._statistics(list(dict.fromkeys(analyse(text)[:_MOST_QUERY_TERMS]))).weights()
+        words = list(dict.fromkeys(analyse(text)[:_MOST_QUERY_TERMS]))
+        return self._steady(lambda _: self._statistics(words).weights())
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -385,37 +423,42 @@ class MilvusStore:
         return head if head and head.row.id == document_id else None
 
     def get(self, keys: Iterable[int]) -> dict[int, Chunk]:
-        with self._lock:
-            if not self._follow().chunks:
-                return {}
-            rows = self._server.rows(self._here.chunks, [int(key) for key in keys], FIELDS)
+        asked = [int(key) for key in keys]
+
+        def find(state: _State) -> dict[int, Chunk]:
+            rows = self._server.rows(self._here.chunks, asked, FIELDS) if state.chunks else []
             live = self._live(rows)
             rows = sorted((row for row in rows if row["key"] in live), key=lambda row: (row["name"], row["ordinal"]))
             return {int(row["key"]): self._here.chunk(row) for row in rows}
 
+        return self._steady(find)
+
     def vectors(self, keys: Iterable[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        with self._lock:
-            rows = self._server.rows(self._here.chunks, [int(key) for key in keys], ["key", "document", "vector"])
+        asked = [int(key) for key in keys]
+
+        def find(_: _State) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            rows = self._server.rows(self._here.chunks, asked, ["key", "document", "vector"])
             live = self._live(rows)
             rows = sorted((row for row in rows if row["key"] in live), key=lambda row: int(row["key"]))
             found = np.array([row["key"] for row in rows], dtype=np.int64)
             return found, np.array([row["vector"] for row in rows], dtype=np.float32).reshape(len(rows), self.dimensions)
 
+        return self._steady(find)
+
     def vector_keys(self, keys: Iterable[int]) -> dict[int, bytes]:
-        fields = ["key", "embedding", "embedding_rest"]
-        rows = self._server.rows(self._here.chunks, [int(key) for key in keys], fields)
+        asked, fields = [int(key) for key in keys], ["key", "embedding", "embedding_rest"]
+        rows = self._steady(lambda _: self._server.rows(self._here.chunks, asked, fields))
         return {int(row["key"]): halves_of(row) for row in rows}
 
     def document(self, document_id: str) -> Document:
-        with self._lock:
-            self._follow()
+        def find(_: _State) -> Document:
             if document_id not in self._documents:
                 head = self._head(document_id)
                 if head is None:
                     raise StoreError(f"{document_id} is not in the index any more; ask again, or see: assistant sources")
                 try:
                     self._documents[document_id] = self._here.document(head)
-                except CollectionGone:
+                except (CollectionGone, Unreachable):
                     raise
                 except StoreError as error:
                     raise self.damaged(str(error)) from error
@@ -423,40 +466,44 @@ class MilvusStore:
                     self._documents.pop(next(iter(self._documents)))
             return self._documents[document_id]
 
+        return self._steady(find)
+
     def _all_heads(self) -> list[Head]:
-        with self._lock:
-            if not self._follow().version:
-                return []
+        def find(state: _State) -> list[Head]:
             if self._listed is None:
-                self._listed = self._here.all_heads()
+                self._listed = self._here.all_heads() if state.version else []
                 self._heads |= {number_of(head.row.id): head for head in self._listed}
             return self._listed
+
+        return self._steady(find)
 
     def documents(self) -> list[DocumentRow]:
         return [head.row for head in self._all_heads()]
 
     def titles(self, document_ids: Iterable[str]) -> dict[str, str]:
-        with self._lock:
-            self._follow()
-            wanted = {number_of(name): name for name in document_ids}
+        wanted = {number_of(name): name for name in document_ids}
+
+        def find(_: _State) -> dict[str, str]:
             found = self._heads_of(wanted)
             return {name: head.row.title for number, name in wanted.items() if (head := found[number])}
+
+        return self._steady(find)
 
     def speakers(self) -> Speakers:
         return Speakers(self.speaker_names())
 
     def speaker_names(self) -> list[str]:
-        with self._lock:
-            return list(self._totals()[2]) if self._follow().version else []
+        return self._steady(lambda state: list(self._totals()[2]) if state.version else [])
 
     def keys_of(self, only: Filter | None) -> NDArray[np.int64]:
-        with self._lock:
-            where = self._where(only) if self._follow().chunks else None
+        def find(state: _State) -> NDArray[np.int64]:
+            where = self._where(only) if state.chunks else None
             if where is None:
                 return np.array([], dtype=np.int64)
-            self._all_heads()
             rows = list(self._server.each(self._here.chunks, where or "key >= 0", ["key", "document"]))
             return np.array(sorted(self._live(rows)), dtype=np.int64)
+
+        return self._steady(find)
 
     def counts(self) -> dict[str, int]:
         state = self._follow()
@@ -470,20 +517,20 @@ class MilvusStore:
 
     def damage(self) -> str | None:
         try:
-            self._follow()
-            total = 0
-            for head in self._all_heads():
-                self._here.document(head)
-                rows = self._here.rows_of(head, ["vector"])
-                lengths = np.linalg.norm(np.array([row["vector"] for row in rows], dtype=np.float32), axis=1) if rows else []
-                if len(rows) != head.row.chunks or not np.allclose(lengths, 1.0, atol=0.01):
-                    return f"{head.row.id} lacks chunks or their vectors"
-                total += len(rows)
-            if total != self.counts()["chunks"]:
-                return f"it holds {total} chunks and should hold {self.counts()['chunks']}"
+            return self._steady(self._damage)
         except (StoreError, ValueError, KeyError, TypeError) as error:
             return str(error)
-        return None
+
+    def _damage(self, state: _State) -> str | None:
+        total = 0
+        for head in self._here.all_heads():
+            self._here.document(head)
+            rows = self._here.rows_of(head, ["vector"])
+            lengths = np.linalg.norm(np.array([row["vector"] for row in rows], dtype=np.float32), axis=1) if rows else []
+            if len(rows) != head.row.chunks or not np.allclose(lengths, 1.0, atol=0.01):
+                return f"{head.row.id} lacks chunks or their vectors"
+            total += len(rows)
+        return f"it holds {total} chunks and should hold {state.chunks}" if total != state.chunks else None
 
     def derived_state(self) -> dict[str, str]:
         counted = self.meta("counted") == "yes"
@@ -498,21 +545,28 @@ class MilvusStore:
     def _write(self) -> Generation:
         """Before each change. Raises StoreBusy when another may build by now."""
         assert self._lease is not None, "opened for reading"
-        self._lease.check()
+        self._lease.left()
         return self._here
+
+    def shown(self) -> Set[str]:
+        published = self._published()
+        if published is None or (self._generation and published == self._generation.number):
+            return {row.id for row in self.documents()}
+        former = Generation(self._server, published)
+        return {head.row.id for head in former.all_heads()} if former.meta("format").get("format") == FORMAT else set()
 
     def begin_anew(self, values: Mapping[str, str]) -> None:
         """A new generation; readers see the former one until this one is finished."""
         assert self._lease is not None
         with self._lock:
-            self._lease.check()
+            self._lease.left()
             published, numbers = self._published(), Generation.numbers(self._server)
             revision = max(
                 [int(Generation(self._server, each).meta("revision").get("revision", 0)) for each in numbers], default=0
             )
             version = self._follow().version
             for each in numbers:
-                if each != published:
+                if published is None or each > published:
                     Generation(self._server, each).drop()
             made = Generation(self._server, max(numbers, default=0) + 1)
             has_words = _at_least(self._server.version, (2, 5))
@@ -522,7 +576,7 @@ class MilvusStore:
             made.set_meta({"state": state, "format": FORMAT})
             self._generation, self._change, self._dead, self._revisions = made, Counts(), [], (0, 0)
             self._forget()
-            self._built = self._built_with()
+            self._built = _built_with(self._generation)
 
     def missing_vectors(self, fingerprint: str, digests: Iterable[bytes]) -> set[bytes]:
         wanted = set(digests) - self._waiting.keys()
@@ -581,26 +635,22 @@ class MilvusStore:
                     for row in here.rows_of(head, ["place", *FIELDS]):
                         chunk = here.chunk(row)
                         self._change.add(str(row["place"]), chunk.text, chunk.voice.speaker, sign=-1)
-                self._lease_check()
                 here.put_heads(added)
                 here.remove_heads([name for name in remove if name in former])
+                documents = state.documents + len(added) - len(former)
+                chunks = state.chunks + sum(head.row.chunks for head in added)
+                chunks -= sum(head.row.chunks for head in former.values())
+                told = {"version": state.version + 1, "documents": documents, "chunks": chunks}
+                here.set_meta({"state": json.dumps(told)})
+                # Chunks of removed documents stay until the words are counted: a renamed file finds its vectors again.
+                self._dead += [former[name].revision for name in remove if name in former]
+                here.delete([former[entry.document.id].revision for entry in put if entry.document.id in former])
             except BaseException:
                 # What was counted may not be what was written: the next builder counts anew.
                 self._change, self._dead = Counts(), []
                 raise
-            documents = state.documents + len(added) - len(former)
-            chunks = state.chunks + sum(head.row.chunks for head in added) - sum(head.row.chunks for head in former.values())
-            told = {"version": state.version + 1, "documents": documents, "chunks": chunks}
-            here.set_meta({"state": json.dumps(told)})
-            # Chunks of removed documents stay until the words are counted: a renamed file finds its vectors again.
-            self._dead += [former[name].revision for name in remove if name in former]
-            here.delete([former[entry.document.id].revision for entry in put if entry.document.id in former])
             if len(self._waiting) > _WAITING:
                 self._waiting.clear()
-
-    def _lease_check(self) -> None:
-        if self._lease is not None:
-            self._lease.check()
 
     def touch(self, document_id: str, *, size: int, modified: int) -> None:
         with self._lock:
@@ -613,38 +663,38 @@ class MilvusStore:
     def derive(self) -> None:
         """Saves what word search must know of all chunks, and drops those of removed documents."""
         with self._lock:
-            here, change = self._write(), self._change
-            state = self._follow()
-            saved = json.loads(here.meta("stats").get("stats") or "null") or {
-                "chunks": 0,
-                "words": [0, 0],
-                "stamp": -1,
-                "parts": 0,
-            }
-            if not change.chunks and not change.holding and not self._dead and saved["stamp"] >= 0:
+            here, change, dead = self._write(), self._change, self._dead
+            saved = json.loads(here.meta("stats").get("stats") or "null")
+            if not change.chunks and not change.holding and not dead and saved is not None:
+                if here.meta("counted").get("counted") != "yes":
+                    here.set_meta({"counted": "yes"})
                 return
-            people = Counter(json.loads(here.text(f"s.{saved['stamp']}", saved["parts"]) or "{}"))
+            # Done or not, it is not done twice: where it is cut short, the next builder counts anew.
+            self._change, self._dead = Counts(), []
+            people = Counter(json.loads(here.text(f"s.{saved['stamp']}", saved["parts"]) or "{}") if saved else {})
             people.update(change.speakers)
             words = list(change.holding)
             for begin in range(0, len(words), 10_000):
                 part = words[begin : begin + 10_000]
                 known = here.terms(part)
                 here.put_terms({word: [known[word][at] + change.holding[word][at] for at in (0, 1)] for word in part})
-            here.delete(self._dead)
-            stamp = state.version + 1
-            told = json.dumps({name: count for name, count in people.items() if count > 0})
-            parts = here.put_text(f"s.{stamp}", told, kind=META)
-            stats = {
-                "chunks": saved["chunks"] + change.chunks, "words": [saved["words"][at] + change.words[at] for at in (0, 1)],
-                "stamp": stamp, "parts": parts,
-            }  # fmt: skip
-            here.set_meta({"stats": json.dumps(stats), "counted": "yes"})
-            here.set_meta({"state": json.dumps({"version": stamp, "documents": state.documents, "chunks": state.chunks})})
-            if saved["parts"]:
-                old = [f"s.{saved['stamp']}.{at}" for at in range(saved["parts"])]
-                self._server.call("delete", here.records, ids=old, writes=True)
-            self._change, self._dead = Counts(), []
-            self._forget()
+            here.delete(dead)
+            totals = [(saved["words"][at] if saved else 0) + change.words[at] for at in (0, 1)]
+            self._save(people, (saved["chunks"] if saved else 0) + change.chunks, totals, before=saved)
+
+    def _save(self, people: Mapping[str, int], chunks: int, words: Sequence[int], *, before: dict[str, Any] | None) -> None:
+        """What word search must know of all chunks, but for the words themselves. before: what was saved last."""
+        here, state = self._here, self._follow()
+        stamp = state.version + 1
+        parts = here.put_text(f"s.{stamp}", json.dumps({name: count for name, count in people.items() if count > 0}), kind=META)
+        stats = {"chunks": chunks, "words": list(words), "stamp": stamp, "parts": parts}
+        here.set_meta({"stats": json.dumps(stats)})
+        here.set_meta({"state": json.dumps({"version": stamp, "documents": state.documents, "chunks": state.chunks})})
+        if before and before["stamp"] != stamp:
+            old = [f"s.{before['stamp']}.{at}" for at in range(before["parts"])]
+            self._server.call("delete", here.records, ids=old, writes=True)
+        here.set_meta({"counted": "yes"})
+        self._forget()
 
     def _count_anew(self) -> None:
         """After a builder was killed: drops what it left half written, and counts every word again."""
@@ -665,12 +715,13 @@ class MilvusStore:
             left = self._server.each(here.records, f"kind == {PART} or kind == {PIECE}", ["id", "number"])
             dead |= {int(row["number"]) for row in left} - live
             here.delete(sorted(dead))
-            here.clear(TERM)
-            state = json.loads(here.meta("state")["state"])
+            state, saved = json.loads(here.meta("state")["state"]), json.loads(here.meta("stats").get("stats") or "null")
             here.set_meta({"state": json.dumps({"version": state["version"] + 1, "documents": len(heads), "chunks": chunks})})
-            here.set_meta({"stats": json.dumps({"chunks": 0, "words": [0, 0], "stamp": 0, "parts": 0})})
-            self._change = counts
-            self.derive()
+            # Readers have the former counts meanwhile, each word until its own is written.
+            here.put_terms(counts.holding)
+            here.keep_terms(counts.holding)
+            self._forget()
+            self._save(counts.speakers, counts.chunks, counts.words, before=saved)
 
     def finish(self, failed: str, *, keeps: Callable[[str], bool] = lambda _: False) -> None:
         """Readers go over to a new generation now; the one before stays until the next build is done."""
@@ -689,8 +740,7 @@ class MilvusStore:
 
     def _carry_over(self, former: Generation, keeps: Callable[[str], bool]) -> None:
         """What could not be read this time keeps its former state, where that was built in the same way."""
-        told = former.meta(*_BUILT_WITH)
-        if tuple(told.get(name) for name in _BUILT_WITH) != self._built:
+        if _built_with(former) != self._built:
             return
         for head in former.all_heads():
             if keeps(head.row.id) and self._head(head.row.id) is None:
@@ -709,6 +759,11 @@ class MilvusStore:
     def collect_garbage(self, *, spare: int) -> int:
         """Vectors are the chunks' own here: none is left over."""
         return 0
+
+
+def _built_with(generation: Generation | None) -> tuple[str | None, ...]:
+    told = generation.meta(*_BUILT_WITH) if generation else {}
+    return tuple(told.get(name) for name in _BUILT_WITH)
 
 
 _EMPTY = {"headings": "[]", "voice": '["", null]', "start": 0, "stop": 0, "tokens": 0}

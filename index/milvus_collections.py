@@ -7,6 +7,7 @@ names the revision. Chunks of any other revision do not count, wherever a search
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,9 +29,13 @@ FORMAT = "1"
 CHUNKS_OF_A_DOCUMENT = 1 << 20
 META, HEAD, PART, TERM, PIECE = range(5)
 """Kinds of records."""
+WORDS = ("text_words", "place_words")
+"""Fields whose words are searched."""
 _PART = 60_000
 _REVISIONS_AT_ONCE = 100
 _MOST_FOLDERS = 64
+# Characters of a title in a list of documents.
+_LISTED = 2_000
 # Of HNSW: links of each vector, and candidates looked at when one is put in.
 _LINKS, _LOOKED_AT = 16, 200
 FIELDS = ("key", "document", "name", "ordinal", "start", "stop", "tokens", "headings", "voice", "text", "pieces")
@@ -41,7 +46,7 @@ class Head:
     """What a document's row says of it."""
 
     row: DocumentRow
-    meta: str
+    """Its title and authors may be cut; they are whole in the document."""
     revision: int
     parts: int
     digest_of_text: str
@@ -68,6 +73,9 @@ class Counts:
                 self.holding.setdefault(word, [0, 0])[number] += sign
 
 
+# What follows, such as a time of day, tells no more of a day.
+_DATE = re.compile(r"([0-9]{4})(?:[-/]?([0-9]{2})(?![0-9])(?:[-/]?([0-9]{2})(?![0-9]))?|[-/]?([0-9]{2})([0-9]{2})(?![0-9]))?")
+
 Putting = tuple[Entry, int, Sequence[NDArray[np.float32]]]
 """A document to be written, its revision, and the vectors of its chunks."""
 
@@ -84,7 +92,7 @@ class Generation:
         """Of the generations that there are, ascending."""
         name = server.address.name
         parts = [each.split("__") for each in server.names(f"{name}__")]
-        return sorted({int(number) for _, number, what in (each for each in parts if len(each) == 3) if what == "records"})
+        return sorted({int(each[1]) for each in parts if len(each) == 3 and each[1].isdecimal()})
 
     def create(self, dimensions: int, *, has_words: bool) -> None:
         from pymilvus import DataType
@@ -106,17 +114,24 @@ class Generation:
         ]  # fmt: skip
         if has_words:
             # What is searched are words as `analyse` gives them: a server's own analysers differ, and some pass stemming over.
-            fields += [
-                {"field_name": "words", **text, "enable_analyzer": True, "analyzer_params": {"tokenizer": "standard"}},
-                {"field_name": "sparse", "datatype": DataType.SPARSE_FLOAT_VECTOR},
-            ]
-            indexes.append({"field_name": "sparse", "index_type": "SPARSE_INVERTED_INDEX", "metric_type": "BM25", "params": {}})
-        self.server.create(self.records, record_fields(), RECORD_INDEXES)
-        self.server.create(self.chunks, fields, indexes, words="words" if has_words else "")
+            for name in WORDS:
+                fields += [
+                    {"field_name": name, **text, "enable_analyzer": True, "analyzer_params": {"tokenizer": "standard"}},
+                    {"field_name": f"{name}_sparse", "datatype": DataType.SPARSE_FLOAT_VECTOR},
+                ]
+                sparse = {"index_type": "SPARSE_INVERTED_INDEX", "metric_type": "BM25", "params": {}}
+                indexes.append({"field_name": f"{name}_sparse", **sparse})
+        # What is looked up by number, and not by key; engines before those with words know another name for such an index.
+        ordered = "INVERTED" if has_words else "STL_SORT"
+        indexes += [{"field_name": name, "index_type": ordered} for name in ("embedding", "document", "speaker", "kind")]
+        by_number = [{"field_name": name, "index_type": ordered} for name in ("kind", "number")]
+        self.server.create(self.records, record_fields(), [*RECORD_INDEXES, *by_number])
+        self.server.create(self.chunks, fields, indexes, words=WORDS if has_words else ())
 
     def drop(self) -> None:
-        for name in (self.chunks, self.records):
-            self.server.call("drop_collection", name, writes=True)
+        # Without its records it is no generation any more.
+        for name in (self.records, self.chunks):
+            self.server.drop(name)
 
     # -- records -----------------------------------------------------------------------------------------------------
 
@@ -164,18 +179,20 @@ class Generation:
 
     def terms(self, words: Sequence[str]) -> dict[str, tuple[int, int]]:
         """How many chunks hold each word in their place, and in their text."""
-        rows = self.server.rows(self.records, [f"t.{plain(word)}" for word in words], ["id", "body"])
+        rows = self.server.rows(self.records, [_term_id(word) for word in words], ["id", "body"])
         counts = {str(row["id"]): str(row["body"]).split() for row in rows}
-        return {
-            word: (int(told[0]), int(told[1])) for word in words if (told := counts.get(f"t.{plain(word)}", ["0", "0"]))
-        }  # fmt: skip
+        return {word: (int(told[0]), int(told[1])) for word in words if (told := counts.get(_term_id(word), ["0", "0"]))}
 
     def put_terms(self, counts: Mapping[str, Sequence[int]]) -> None:
-        rows = [record(f"t.{plain(word)}", f"{told[0]} {told[1]}", kind=TERM) for word, told in counts.items()]
+        rows = [record(_term_id(word), f"{told[0]} {told[1]}", kind=TERM) for word, told in counts.items()]
         self.server.upsert(self.records, rows, most=2_000)
 
-    def clear(self, kind: int) -> None:
-        self.server.call("delete", self.records, filter=f"kind == {kind}", writes=True)
+    def keep_terms(self, words: Iterable[str]) -> None:
+        """Drops all others."""
+        kept = {_term_id(word) for word in words}
+        gone = [str(row["id"]) for row in self.server.each(self.records, f"kind == {TERM}", ["id"]) if row["id"] not in kept]
+        for begin in range(0, len(gone), 500):
+            self.server.call("delete", self.records, ids=gone[begin : begin + 500], writes=True)
 
     # -- documents and chunks ----------------------------------------------------------------------------------------
 
@@ -191,14 +208,14 @@ class Generation:
             for chunk_row, pieces in self._chunk_rows(entry, revision, vectors, counts, has_words):
                 chunks.append(chunk_row)
                 texts += pieces
-            parts = _texts(f"p.{revision}", json.dumps([told.places, told.gaps]), kind=PART, number=revision)
+            parts = _texts(f"p.{revision}", json.dumps(told), kind=PART, number=revision)
             texts += parts
             row = DocumentRow(
                 id=document.id, title=document.title, authors=document.authors, published=document.published,
                 kind=document.kind, cite_as=document.cite_as, digest=document.digest, size=entry.size, modified=entry.modified,
                 tokens=entry.tokens, chunks=len(entry.chunks), indexed=time.time(),
             )  # fmt: skip
-            heads.append(Head(row, told.meta, revision, len(parts), digest_of(document)))
+            heads.append(Head(row, revision, len(parts), digest_of(document)))
         self.server.upsert(self.chunks, chunks)
         self.server.upsert(self.records, texts)
         return heads
@@ -231,7 +248,8 @@ class Generation:
                 pieces = _texts(f"c.{key}", json.dumps(chunk.text), kind=PIECE, number=revision)
                 row |= {"text": "", "pieces": len(pieces)}
             if has_words:
-                row["words"] = cut(" ".join(plain(word) for word in (*analyse(chunk.text), *analyse(place))))
+                for name, told in zip(WORDS, (chunk.text, place), strict=True):
+                    row[name] = cut(" ".join(plain(word) for word in analyse(told)))
             yield row, pieces
 
     def chunk(self, row: Mapping[str, Any]) -> Chunk:
@@ -257,10 +275,10 @@ class Generation:
 
     def document(self, head: Head) -> Document:
         """Raises StoreError where it is not what was written."""
-        places, gaps = json.loads(self.text(f"p.{head.revision}", head.parts))
+        told = json.loads(self.text(f"p.{head.revision}", head.parts))
         texts = [self.chunk(row).text for row in self.rows_of(head)]
         try:
-            document = document_of(head.row.id, head.row.digest, Record(head.meta, places, gaps), texts)
+            document = document_of(head.row.id, head.row.digest, Record(*told), texts)
         except (ValueError, TypeError, KeyError) as error:
             raise StoreError(f"{head.row.id}: {error}") from error
         if digest_of(document) != head.digest_of_text:
@@ -322,7 +340,7 @@ def place_of(title: str, headings: Sequence[str]) -> str:
 
 def plain(word: str) -> str:
     """A word that every server's analyser leaves as it is."""
-    return word if word.isascii() else "u" + word.encode("utf-8", "surrogatepass").hex()
+    return word if word.isascii() and word.isalnum() else "u" + word.encode("utf-8", "surrogatepass").hex()
 
 
 def cut(text: str) -> str:
@@ -340,13 +358,12 @@ def _halves(digest: bytes) -> tuple[int, int]:
 
 def _days(published: str | None) -> tuple[int, int]:
     """The first and the last day that a date may mean, as numbers: "2021-06" -> (20210600, 20210699). (0, 0) for none."""
-    if not published:
+    found = _DATE.match(published or "")
+    if found is None:
         return 0, 0
-    parts = published.split("-")[:3]
-    if not all(part.isdecimal() for part in parts):
-        return 0, 0
+    parts = [part for part in found.groups() if part is not None]
     unknown = 3 - len(parts)
-    first, last = (int("".join(part.zfill(2) for part in (*parts, *[filler] * unknown))) for filler in ("00", "99"))
+    first, last = (int("".join((*parts, *[filler] * unknown))) for filler in ("00", "99"))
     return first, last
 
 
@@ -356,14 +373,26 @@ def days(told: str) -> tuple[int, int]:
 
 
 def _head_id(number: int) -> str:
-    return f"d.{number & 0xFFFFFFFFFFFFFFFF:016x}"
+    return f"d.{_hex(number)}"
+
+
+def _term_id(word: str) -> str:
+    return f"t.{_hex(number_of(word))}"
+
+
+def _hex(number: int) -> str:
+    return f"{number & 0xFFFFFFFFFFFFFFFF:016x}"
 
 
 def _body(head: Head) -> str:
     row = head.row
+    listed = {
+        "title": row.title[:_LISTED], "authors": [name[:200] for name in row.authors[:50]], "kind": row.kind[:200],
+        "published": row.published and row.published[:100], "cite_as": row.cite_as[:_LISTED],
+    }  # fmt: skip
     told = {
         "id": row.id, "digest": row.digest, "size": row.size, "modified": row.modified, "tokens": row.tokens,
-        "chunks": row.chunks, "indexed": row.indexed, "meta": head.meta, "revision": head.revision, "parts": head.parts,
+        "chunks": row.chunks, "indexed": row.indexed, **listed, "revision": head.revision, "parts": head.parts,
         "digest_of_text": head.digest_of_text,
     }  # fmt: skip
     return json.dumps(told, ensure_ascii=False)
@@ -371,10 +400,6 @@ def _body(head: Head) -> str:
 
 def _head(body: str) -> Head:
     told = json.loads(body)
-    meta = json.loads(told["meta"])
-    row = DocumentRow(
-        id=told["id"], title=meta["title"], authors=tuple(meta["authors"]), published=meta["published"], kind=meta["kind"],
-        cite_as=meta["cite_as"], digest=told["digest"], size=told["size"], modified=told["modified"], tokens=told["tokens"],
-        chunks=told["chunks"], indexed=told["indexed"],
-    )  # fmt: skip
-    return Head(row, told["meta"], told["revision"], told["parts"], told["digest_of_text"])
+    told["authors"] = tuple(told["authors"])
+    revision, parts, digest = (told.pop(name) for name in ("revision", "parts", "digest_of_text"))
+    return Head(DocumentRow(**told), revision, parts, digest)

@@ -10,7 +10,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -48,6 +48,8 @@ class MilvusServer:
     def __init__(self, address: MilvusAddress) -> None:
         """Raises StoreError where pymilvus is not installed, or the server does not answer."""
         self.address = address
+        self.guard: Callable[[], float] | None = None
+        """Asked before each write how many seconds it may take: of a builder, whose lease runs out. Raises StoreBusy."""
         self._connecting = threading.Lock()
         self._client = self._connected()
 
@@ -93,12 +95,17 @@ class MilvusServer:
 
     def call(self, name: str, *args: Any, writes: bool = False, **options: Any) -> Any:
         """A method of pymilvus' client, and its arguments. Raises StoreError, CollectionGone among them."""
-        until = time.monotonic() + (_PATIENCE_WRITING if writes else _PATIENCE_READING)
+        # A builder waits; a person who asks is told.
+        until = time.monotonic() + (_PATIENCE_WRITING if writes or self.guard else _PATIENCE_READING)
         pause = 0.1
         while True:
             client = self._client
+            timeout = _READ_SECONDS
+            if writes:
+                # What is sent again must not arrive when another may build already.
+                timeout = min(_WRITE_SECONDS, self.guard()) if self.guard else _WRITE_SECONDS
             try:
-                return _called(client, name, args, {**options, "timeout": _WRITE_SECONDS if writes else _READ_SECONDS})
+                return _called(client, name, args, {**options, "timeout": timeout})
             except Exception as error:
                 failure = self._failure(error)
                 if not isinstance(failure, Unreachable) or time.monotonic() > until:
@@ -120,20 +127,26 @@ class MilvusServer:
 
     # -- collections -------------------------------------------------------------------------------------------------
 
-    def create(self, name: str, fields: Sequence[dict[str, Any]], indexes: Sequence[dict[str, Any]], words: str = "") -> None:
-        """words: a text field whose words are searched by BM25 in the field "sparse"."""
+    def create(
+        self, name: str, fields: Sequence[dict[str, Any]], indexes: Sequence[dict[str, Any]], words: Sequence[str] = ()
+    ) -> None:
+        """words: text fields whose words are searched by BM25, each in a field called after it: "text_sparse"."""
         import pymilvus
 
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         for field in fields:
             schema.add_field(**field)
-        if words:
-            schema.add_function(pymilvus.Function("bm25", pymilvus.FunctionType.BM25, [words], ["sparse"]))
+        for each in words:
+            schema.add_function(pymilvus.Function(f"{each}_bm25", pymilvus.FunctionType.BM25, [each], [f"{each}_sparse"]))
         params = self._client.prepare_index_params()
-        for each in indexes:
-            params.add_index(**each)
+        for index in indexes:
+            params.add_index(**index)
         # A reader finds what a builder has written, at once.
         self.call("create_collection", name, schema=schema, index_params=params, consistency_level="Strong", writes=True)
+
+    def drop(self, name: str) -> None:
+        if name in self.names(name):
+            self.call("drop_collection", name, writes=True)
 
     def names(self, prefix: str) -> list[str]:
         """Of the collections whose names begin so."""
@@ -144,7 +157,8 @@ class MilvusServer:
         try:
             return str(self.call("describe_alias", name)["collection_name"])
         except StoreError as error:
-            if isinstance(error, CollectionGone) or "alias" in str(error).lower():
+            told = str(getattr(error.__cause__, "message", "")).lower()
+            if "alias" in told and any(words in told for words in ("not exist", "not found", "n't exist")):
                 return None
             raise
 
@@ -243,13 +257,15 @@ class Lease:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
 
-    def check(self) -> None:
-        """Raises StoreBusy when it was lost: from then on another may build."""
-        if time.monotonic() > self._until or time.time() > self._wall_until:
+    def left(self) -> float:
+        """The seconds until it is lost, if it is not renewed. Raises StoreBusy when it was: from then on another may build."""
+        left = min(self._until - time.monotonic(), self._wall_until - time.time())
+        if left <= 0:
             raise StoreBusy(
                 f"this build of {self._server.address} was cut off from the server for more than {LEASE_SECONDS:.0f} s, and "
                 "another may build now; run the same command again. What was built so far is whole."
             )
+        return left
 
     def _write(self) -> None:
         began, wall = time.monotonic(), time.time()

@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from index.embedders import Embedder, embedder_for
-from index.errors import BuildError
+from index.errors import AssistantError, BuildError
 from index.reading import Read, Source, read, read_as_json, read_from_json, source_as_json, source_from_json
 from index.settings import IndexSettings
 from index.store import Store, VectorLookup
@@ -48,8 +48,12 @@ class RayCluster:
         ray = self._ray
         try:
             yield from self._results(ray, sources, store, settings, embedder)
-        except ray.exceptions.RayError as error:
-            reason = " ".join(str(error.__cause__ or error).split())[-300:]
+        except AssistantError:
+            raise
+        except Exception as error:
+            # Ray raises its failures from others, some of which say nothing.
+            said = next((each for each in (str(error.__cause__ or ""), str(error)) if each.strip()), type(error).__name__)
+            reason = " ".join(said.split())[-300:]
             raise BuildError(
                 f"the Ray cluster ({self._address}) failed: {reason}. What was stored so far is whole, and the same "
                 "command goes on."

@@ -36,7 +36,7 @@ class MilvusAddress:
         found = _MILVUS.fullmatch(told)
         port = int(found["port"] or 19530) if found else 0
         if found is None or not 0 < port < 65536 or "__" in found["name"]:
-            shown = re.sub(r"//[^/@]*@", "//…@", told[:200])
+            shown = re.sub(r":.*@", "://…@", told)[:200]
             raise SettingsError(
                 f"{shown} is no address of an index on a Milvus server; write milvus://HOST:19530/NAME, or milvus+tls://… "
                 "where the server asks for TLS, with letters, digits and single _ in the name."

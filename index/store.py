@@ -8,7 +8,7 @@ import platform
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -137,6 +137,9 @@ class Store(ChunkStore, Protocol):
 
     def vector_keys(self, keys: Iterable[int]) -> dict[int, bytes]:
         """The name under which the vector of each chunk is kept."""
+
+    def shown(self) -> Set[str]:
+        """The documents that readers find, whatever is being built for them."""
 
     def begin_anew(self, values: Mapping[str, str]) -> None:
         """Notes another way of building and, with it, that every document is yet to be built that way."""
@@ -357,6 +360,9 @@ class LocalStore:
             self.ledger.close()
 
     # -- writing -----------------------------------------------------------------------------------------------------
+
+    def shown(self) -> Set[str]:
+        return {row.id for row in self.ledger.documents()}
 
     def begin_anew(self, values: Mapping[str, str]) -> None:
         self.ledger.begin_anew(values)
