@@ -39,6 +39,9 @@ FILTERS = {
 }
 
 
+WORD_LIST = "It rained in the north and the ferries of the upper lake waited for the pilots, who slept until the fog was gone."
+
+
 def searches_words(store: Store) -> bool:
     """Whether it does: Milvus did not before its release 2.5."""
     return store.meta("words") != "none"
@@ -211,6 +214,18 @@ def test_words_weigh_what_the_documents_say_however_they_came_there(stores: Stor
         assert each.term_weights("alliance dam north") == pytest.approx(weights)
         hits = each.lexical("alliance dam north", 40)
         assert [(each.get([hit.key])[hit.key].id, round(hit.score, 4)) for hit in hits] == before
+
+
+@pytest.mark.words
+def test_a_word_in_many_titles_does_not_hide_the_texts_that_hold_it(store: Store) -> None:
+    """Words of titles count half: however many passages have one there, those whose text has it come first."""
+    book, _ = entry(store, "book.md", [f"Section {number} on rivers and dams." for number in range(300)], 70)
+    chunks = [replace(chunk, headings=(f"Part {chunk.start}",)) for chunk in book.chunks]
+    book = replace(book, document=replace(book.document, title="Treaty"), chunks=chunks)
+    notes, _ = entry(store, "notes.md", [f"{WORD_LIST} The treaty of year {number}." for number in range(20)], 71)
+    store.apply(put=[book, notes])
+    store.derive()
+    assert {store.get([hit.key])[hit.key].document_id for hit in store.lexical("treaty", 10)} == {"notes.md"}
 
 
 def test_a_text_that_was_embedded_once_is_never_embedded_again(filled: Filled) -> None:

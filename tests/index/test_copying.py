@@ -114,6 +114,20 @@ def test_what_was_built_otherwise_is_replaced_only_when_that_is_asked_for(place:
     opened.close()
 
 
+def test_a_copy_from_the_wrong_place_empties_nothing(place: MakePlace) -> None:
+    target = made(place("local"))
+    empty = place("local")
+    with building(empty) as store:
+        store.begin_anew(built_with("model:1", DIMENSIONS, 200))
+        store.finish("{}")
+    with pytest.raises(StoreMismatch, match="would remove them all"):
+        copied(empty, target)
+    opened = open_store(target)
+    assert opened.counts()["documents"] == 6
+    opened.close()
+    assert copied(empty, target, anew=True).documents == 0
+
+
 def test_a_copy_that_differs_is_no_copy(place: MakePlace, monkeypatch: pytest.MonkeyPatch) -> None:
     """One vector of the target is another than was sent: readers never see it as finished."""
     source, target = made(place("local")), place("local")

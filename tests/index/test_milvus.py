@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from index.errors import CorpusError, SettingsError, StoreBusy, StoreDamaged, St
 from index.filters import Filter
 from index.health import examine
 from index.milvus import MilvusStore
+from index.milvus_collections import Generation, _days
 from index.settings import IndexSettings, MilvusAddress
 from index.store import LocalStore, Store, built_with
 from index.writing import building, open_store
@@ -125,6 +127,61 @@ def test_a_corpus_that_shares_nothing_with_the_index_does_not_empty_it(
     store = open_store(shared)
     assert store.counts()["documents"] == 2
     store.close()
+
+
+def test_nor_does_a_wrong_corpus_after_a_rebuild_that_was_cut_short(
+    shared: IndexSettings, tmp_path: Path, embedder: LocalEmbedder
+) -> None:
+    run_build(shared, embedder)
+    with building(shared, rebuild=True) as store:
+        store.begin_anew(built_with(embedder.fingerprint, embedder.dimensions, shared.chunk_tokens))
+    (tmp_path / "other").mkdir()
+    other = IndexSettings(tmp_path / "other", tmp_path / "none", tmp_path / "store", engine=shared.engine)
+    with pytest.raises(CorpusError, match="would remove them all"):
+        run_build(other, embedder)
+    assert len(run_build(shared, embedder).added) == 2
+
+
+@pytest.mark.parametrize("method", ["put_terms", "put_heads", "delete", "put_text", "set_meta"])
+def test_wherever_a_build_fails_the_next_one_leaves_what_a_build_at_once_leaves(
+    shared: IndexSettings,
+    settings: IndexSettings,
+    corpus: Path,
+    embedder: LocalEmbedder,
+    method: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each write of a build fails once, after it was done."""
+    more(corpus, 3)
+    run_build(shared, embedder)
+    (corpus / "gauge01.txt").write_text("The river fell. The dam was dry.", encoding="utf-8")
+    (corpus / "gauge02.txt").unlink()
+    (corpus / "new.txt").write_text("Ferries wait for the dam.", encoding="utf-8")
+    kept = getattr(Generation, method)
+    for failing in range(6):
+        calls = 0
+
+        def fails(self: Generation, *told: object, failing: int = failing, **named: object) -> object:
+            nonlocal calls
+            made = kept(self, *told, **named)
+            calls += 1
+            if calls == failing + 1:
+                raise KeyboardInterrupt
+            return made
+
+        monkeypatch.setattr(Generation, method, fails)
+        with suppress(KeyboardInterrupt):
+            run_build(shared, embedder)
+        monkeypatch.setattr(Generation, method, kept)
+    run_build(shared, embedder)
+    run_build(settings, embedder)
+    local, engine = open_store(settings), open_store(shared)
+    assert engine.damage() is None and engine.counts()["documents"] == local.counts()["documents"]
+    words = "river dam dry ferries gauge treaty"
+    assert engine.term_weights(words) == pytest.approx(local.term_weights(words))
+    assert engine.speaker_names() == local.speaker_names() and rankings(engine, embedder) == rankings(local, embedder)
+    local.close()
+    engine.close()
 
 
 # -- what is killed ----------------------------------------------------------------------------------------------------
@@ -308,8 +365,9 @@ def test_readers_go_on_during_a_rebuild_and_go_over_to_it_at_its_end(
     assert "The treaty on bread is fair." in reader.document("bread.txt").text
     other = IndexSettings(corpus, shared.added, shared.store, chunk_tokens=64, engine=shared.engine)
     run_build(other, embedder, rebuild=True)
-    with pytest.raises(StoreMismatch, match="start again"):
-        reader.lexical("treaty", 3)
+    for _ in range(2):
+        with pytest.raises(StoreMismatch, match="start again"):
+            reader.lexical("treaty", 3)
     reader.close()
     fresh = open_store(other)
     assert fresh.lexical("treaty", 3)
@@ -327,6 +385,82 @@ def test_a_rebuild_keeps_what_cannot_be_read_this_time(shared: IndexSettings, co
     assert "signed in Basel" in store.document("rivers.md").text
     assert store.lexical("Basel", 1) and store.damage() is None
     store.close()
+
+
+def test_a_reader_looks_again_where_a_builder_changes_what_it_reads(
+    shared: IndexSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between any two of a reader's calls the builder puts another version of each document."""
+    with building(shared) as builder:
+        builder.begin_anew(built_with("model:1", DIMENSIONS, 200))
+        fill(builder)
+        builder.finish("{}")
+        reader = open_store(shared)
+        assert isinstance(reader, MilvusStore)
+        versions, rows = 0, reader._server.rows
+
+        def rows_between(collection: str, ids: list[object], fields: list[str]) -> list[dict[str, object]]:
+            nonlocal versions
+            found = rows(collection, ids, fields)
+            if versions < 4 and "m.state" in ids:
+                versions += 1
+                builder.apply(put=[entry(builder, f"d{seed}", texts_of(seed, 8), seed)[0] for seed in range(5)])
+                builder.derive()
+            return found
+
+        query = np.ones(DIMENSIONS, dtype=np.float32) / 4
+        for ask in (
+            lambda: len(reader.dense(query, 100)),
+            lambda: len(reader.lexical("river treaty north dam border army water south bank alliance", 100)),
+            lambda: len(reader.document("d3").text) and 40,
+            lambda: len(reader.keys_of(None)),
+            lambda: len(reader.speaker_names()) and 40,
+            lambda: reader.damage() or 40,
+        ):
+            versions = 0
+            monkeypatch.setattr(reader._server, "rows", rows_between)
+            assert ask() == 40
+            monkeypatch.setattr(reader._server, "rows", rows)
+        reader.close()
+
+
+def test_a_reader_that_slept_through_two_rebuilds_wakes_in_the_last(shared: IndexSettings, embedder: LocalEmbedder) -> None:
+    run_build(shared, embedder)
+    readers = [open_store(shared) for _ in range(3)]
+    for _ in range(3):
+        run_build(shared, embedder, rebuild=True)
+    assert readers[0].lexical("treaty", 3)
+    assert readers[1].document("rivers.md").title == "The River Treaty"
+    assert len(readers[2].keys_of(None)) == readers[2].counts()["chunks"]
+    for reader in readers:
+        reader.close()
+
+
+def test_a_builder_killed_while_it_drops_a_generation_blocks_no_other(shared: IndexSettings, embedder: LocalEmbedder) -> None:
+    run_build(shared, embedder)
+    for half in ("records", "chunks"):
+        with building(shared, rebuild=True) as store:
+            assert isinstance(store, MilvusStore)
+            store.begin_anew(built_with(embedder.fingerprint, embedder.dimensions, shared.chunk_tokens))
+            store._server.drop(getattr(store._here, half))
+        if half == "records":
+            assert run_build(shared, embedder).unchanged
+    assert run_build(shared, embedder, rebuild=True).embedded == 0
+    store = open_store(shared)
+    assert store.damage() is None and store.counts()["documents"] == 2
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("published", "known"),
+    [
+        ("2021", (20210000, 20219999)), ("2021-06", (20210600, 20210699)), ("2021-06-15", (20210615, 20210615)),
+        ("2021-06-15T10:00:00Z", (20210615, 20210615)), ("20210615", (20210615, 20210615)), ("2021/06", (20210600, 20210699)),
+        ("1990s", (19900000, 19909999)), ("12345678901234567890", (12340000, 12349999)), ("June 2021", (0, 0)), (None, (0, 0)),
+    ],
+)  # fmt: skip
+def test_the_days_that_a_date_may_mean(published: str | None, known: tuple[int, int]) -> None:
+    assert _days(published) == known
 
 
 def test_a_filter_never_becomes_part_of_an_expression(shared: IndexSettings) -> None:
@@ -379,6 +513,8 @@ def test_a_server_that_is_not_there_is_told_in_one_sentence(command: Callable[..
     "told",
     [
         "milvus://",
+        "milvus://user:p/ss@host/x",
+        "milvus:user:p@ss@host/x",
         "milvus:x",
         "milvus://host",
         "milvus://host/a b",
@@ -388,8 +524,9 @@ def test_a_server_that_is_not_there_is_told_in_one_sentence(command: Callable[..
     ],
 )
 def test_what_is_no_address_is_refused(told: str) -> None:
-    with pytest.raises(SettingsError, match=r"write milvus://HOST:19530/NAME"):
+    with pytest.raises(SettingsError, match=r"write milvus://HOST:19530/NAME") as refused:
         MilvusAddress.parse(told)
+    assert "ss@" not in str(refused.value) and "p/ss" not in str(refused.value)
 
 
 def test_an_address_is_read_as_it_is_written() -> None:
