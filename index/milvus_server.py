@@ -27,9 +27,10 @@ LONGEST_TEXT = 65_535
 LEASE_SECONDS = 45.0
 """A builder that was not heard of for so long has lost the index to the next one. Clocks of two machines must differ by less."""
 _CONNECT_SECONDS, _READ_SECONDS, _WRITE_SECONDS = 10.0, 30.0, 120.0
-_PATIENCE_READING, _PATIENCE_WRITING = 5.0, 60.0
+_PATIENCE_CONNECTING, _PATIENCE_READING, _PATIENCE_WRITING = 1.0, 5.0, 60.0
 """Seconds that a server may be away, as when it is started again, before a person is told."""
 _GONE, _NOT_LOADED = 100, 101
+_PING_SECONDS = 330
 _ROWS_AT_ONCE = 500
 _BYTES_AT_ONCE = 4_000_000
 
@@ -54,6 +55,7 @@ class MilvusServer:
         self._client = self._connected()
 
     def _connected(self) -> Any:
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         try:
             import pymilvus
         except ModuleNotFoundError as error:
@@ -64,15 +66,23 @@ class MilvusServer:
             ) from error
         # It writes each failure with its traceback to the terminal; what went wrong is told once, by this program.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-        options: dict[str, Any] = {"secure": True} if self.address.is_encrypted else {}
+        # pymilvus' own ten seconds are too many pings for some servers, which then hang up on whoever is idle.
+        options: dict[str, Any] = {"grpc_options": {"grpc.keepalive_time_ms": _PING_SECONDS * 1_000}}
+        if self.address.is_encrypted:
+            options["secure"] = True
         if self.address.is_encrypted and (certificates := os.environ.get(CERTIFICATES)):
             options["server_pem_path"] = certificates
-        try:
-            return pymilvus.MilvusClient(
-                self.address.url, token=os.environ.get(TOKEN, ""), timeout=_CONNECT_SECONDS, dedicated=True, **options
-            )
-        except Exception as error:
-            raise self._failure(error) from error
+        until = time.monotonic() + _PATIENCE_CONNECTING
+        while True:
+            try:
+                return pymilvus.MilvusClient(
+                    self.address.url, token=os.environ.get(TOKEN, ""), timeout=_CONNECT_SECONDS, dedicated=True, **options
+                )
+            except Exception as error:
+                failure = self._failure(error)
+                if not isinstance(failure, Unreachable) or time.monotonic() > until:
+                    raise failure from error
+            time.sleep(0.3)
 
     def _failure(self, error: Exception) -> StoreError:
         """What pymilvus raises, as one sentence."""
