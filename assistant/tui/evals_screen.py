@@ -179,8 +179,11 @@ class EvalsScreen(ModeScreen):
             self.app.call_from_thread(self._tell, words)
 
         suite = load_suite(asked.suite, part=asked.part)
-        settings, own_store = settings_for(suite, {}, self.chat.settings().store)
-        if own_store or store_state(settings) == "unbuilt":
+        chat = self.chat.settings()
+        # The chat's index is of its own corpus.
+        is_same = suite.corpus.expanduser().resolve() == chat.corpus.expanduser().resolve()
+        settings, own_store = settings_for(suite, {}, chat.store if is_same else None)
+        if own_store or (store_state(settings) == "unbuilt" and not settings.is_shared):
             for event in build_index(settings):
                 if isinstance(event, Progress):
                     tell(f"○ indexing {suite.name}: {event.stage} {event.done} of {event.total}")
