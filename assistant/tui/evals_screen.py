@@ -181,7 +181,7 @@ class EvalsScreen(ModeScreen):
         suite = load_suite(asked.suite, part=asked.part)
         chat = self.chat.settings()
         # The chat's index is of its own corpus.
-        is_same = suite.corpus.expanduser().resolve() == chat.corpus.expanduser().resolve()
+        is_same = suite.corpus is None or suite.corpus.expanduser().resolve() == chat.corpus.expanduser().resolve()
         settings, own_store = settings_for(suite, {}, chat.store if is_same else None)
         if own_store or (store_state(settings) == "unbuilt" and not settings.is_shared):
             for event in build_index(settings):
