@@ -19,20 +19,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.benchmarks.search import Passages, entry, mixed, real_passages
+from evals.benchmarks.search import CHUNKS_A_DOCUMENT, Passages, blocks, mixed, real_passages
 from index.settings import MilvusAddress
 from index.store import built_with
 from index.writing import building, index_at, open_store
 
 _DIMENSIONS, _QUERIES, _WORD_QUERIES, _FOUND = 384, 120, 20, 10
-_CHUNKS_A_DOCUMENT, _AT_ONCE = 10, 4_000
 _LINKS, _LOOKED_AT_BUILDING, _LOOKED_AT = 16, 200, 128
 _SHOWN = ("build_s", "search_ms_p50", "search_ms_p95", "words_ms_p50", "recall", "disk_mb", "memory_mb")
 _FITTED = ("build_s", "search_ms_p50", "disk_mb", "memory_mb")
@@ -84,7 +83,7 @@ def measure_milvus(address: str, real: Passages, size: int, server: tuple[int, P
     begun = time.perf_counter()
     with building(place, rebuild=True) as store:
         store.begin_anew(built_with("synthetic", _DIMENSIONS, 200))
-        for block, vectors in _blocks(mixed(real, size, seed=1)):
+        for block, vectors in blocks(mixed(real, size, seed=1)):
             store.put_vectors("synthetic", vectors)
             store.apply(put=block)
         store.derive()
@@ -114,24 +113,10 @@ def measure_milvus(address: str, real: Passages, size: int, server: tuple[int, P
     return figures
 
 
-def _blocks(passages: Iterator[tuple[str, NDArray[np.float32]]]) -> Iterator[tuple[list[Any], dict[bytes, Any]]]:
-    number = 0
-    while part := [each for _, each in zip(range(_AT_ONCE), passages, strict=False)]:
-        entries: list[Any] = []
-        vectors: dict[bytes, Any] = {}
-        for begin in range(0, len(part), _CHUNKS_A_DOCUMENT):
-            own = part[begin : begin + _CHUNKS_A_DOCUMENT]
-            made = entry(f"d{number}", [text for text, _ in own])
-            vectors |= {key: vector for key, (_, vector) in zip(made.vector_keys, own, strict=True)}
-            entries.append(made)
-            number += 1
-        yield entries, vectors
-
-
 def _number(chunk: str) -> int:
     """Of the passage that a chunk was made of."""
     document, _, ordinal = chunk.partition("#")
-    return _CHUNKS_A_DOCUMENT * int(document.removeprefix("d")) + int(ordinal)
+    return CHUNKS_A_DOCUMENT * int(document.removeprefix("d")) + int(ordinal)
 
 
 def _searched(taken: list[float]) -> dict[str, float]:

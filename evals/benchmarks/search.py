@@ -35,7 +35,7 @@ from index.store import LocalStore, built_with
 
 _DIMENSIONS = 384
 _QUERIES = 300
-_CHUNKS_A_DOCUMENT = 10
+CHUNKS_A_DOCUMENT = 10
 _AT_ONCE = 4_000
 _NOISE = 0.01
 _FINGERPRINT = "synthetic"
@@ -116,20 +116,26 @@ def entry(name: str, texts: Sequence[str]) -> Entry:
     return Entry(Document(name, name, body, name, tuple(places)), chunks, keys, size=1, modified=1, tokens=1)
 
 
-def fill(store: LocalStore, passages: Iterator[tuple[str, NDArray[np.float32]]]) -> None:
-    # What is filled here can be filled again: the disk is not waited for at each document.
-    store.ledger._connection.execute("PRAGMA synchronous=OFF")
-    store.ledger.set_meta({**built_with(_FINGERPRINT, _DIMENSIONS, 200), "finished": "yes"})
+def blocks(passages: Iterator[tuple[str, NDArray[np.float32]]]) -> Iterator[tuple[list[Entry], dict[bytes, NDArray[np.float32]]]]:
+    """Documents of ten passages each, some hundred at once, with their vectors by name."""
     number = 0
     while block := [each for _, each in zip(range(_AT_ONCE), passages, strict=False)]:
         entries: list[Entry] = []
         vectors: dict[bytes, NDArray[np.float32]] = {}
-        for begin in range(0, len(block), _CHUNKS_A_DOCUMENT):
-            part = block[begin : begin + _CHUNKS_A_DOCUMENT]
+        for begin in range(0, len(block), CHUNKS_A_DOCUMENT):
+            part = block[begin : begin + CHUNKS_A_DOCUMENT]
             made = entry(f"d{number}", [text for text, _ in part])
             vectors |= {key: vector for key, (_, vector) in zip(made.vector_keys, part, strict=True)}
             entries.append(made)
             number += 1
+        yield entries, vectors
+
+
+def fill(store: LocalStore, passages: Iterator[tuple[str, NDArray[np.float32]]]) -> None:
+    # What is filled here can be filled again: the disk is not waited for at each document.
+    store.ledger._connection.execute("PRAGMA synchronous=OFF")
+    store.ledger.set_meta({**built_with(_FINGERPRINT, _DIMENSIONS, 200), "finished": "yes"})
+    for entries, vectors in blocks(passages):
         store.ledger.put_vectors(_FINGERPRINT, vectors)
         store.apply(put=entries)
     store.ledger._connection.execute("PRAGMA synchronous=FULL")
@@ -233,7 +239,7 @@ def add_one(folder: Path, real: Passages) -> float:
     reader.warm()
     taken = []
     for number in range(9):
-        passages = list(mixed(real, _CHUNKS_A_DOCUMENT, seed=1000 + number))
+        passages = list(mixed(real, CHUNKS_A_DOCUMENT, seed=1000 + number))
         made = entry(f"added{number}", [text for text, _ in passages])
         store.ledger.put_vectors(_FINGERPRINT, {key: vector for key, (_, vector) in zip(made.vector_keys, passages, strict=True)})
         begin = time.perf_counter()
