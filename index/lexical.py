@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _ANALYSER = "english_folded"
 _WRITER_BYTES = 50_000_000
 _MOST_QUERY_TERMS = 256
 _SPARE = 16
+_TRIES = 20
 # BM25 as tantivy computes it.
 _K1, _B = 1.2, 0.75
 _PLACE_BOOST = 0.5
@@ -229,7 +231,12 @@ class WordIndex:
         if self._folder is None:
             self._index = self._ready(tantivy.Index(self._schema))
             return
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for _ in range(_TRIES):
+            # A thread of the index before may put a last file there meanwhile.
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if not self._folder.exists():
+                break
+            time.sleep(0.05)
         self._folder.mkdir(parents=True)
         self._index = self._ready(tantivy.Index(self._schema, path=str(self._folder)))
 

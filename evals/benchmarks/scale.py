@@ -31,7 +31,7 @@ from index.settings import MilvusAddress
 from index.store import built_with
 from index.writing import building, index_at, open_store
 
-_DIMENSIONS, _QUERIES, _WORD_QUERIES, _FOUND = 384, 120, 20, 10
+_DIMENSIONS, _QUERIES, _SERVER_QUERIES, _WORD_QUERIES, _FOUND = 384, 120, 40, 20, 10
 _LINKS, _LOOKED_AT_BUILDING, _LOOKED_AT = 16, 200, 128
 _SHOWN = ("build_s", "search_ms_p50", "search_ms_p95", "words_ms_p50", "recall", "disk_mb", "memory_mb")
 _FITTED = ("build_s", "search_ms_p50", "disk_mb", "memory_mb")
@@ -90,7 +90,7 @@ def measure_milvus(address: str, real: Passages, size: int, server: tuple[int, P
         store.finish("{}")
     figures = {"build_s": time.perf_counter() - begun}
     reader = open_store(place)
-    queries = list(mixed(real, _QUERIES, seed=2))
+    queries = list(mixed(real, _SERVER_QUERIES, seed=2))
     taken: dict[str, list[float]] = {"search": [], "words": []}
     found = []
     has_words = reader.meta("words") != "none"
@@ -98,7 +98,8 @@ def measure_milvus(address: str, real: Passages, size: int, server: tuple[int, P
         begun = time.perf_counter()
         hits = reader.dense(vector, _FOUND)
         taken["search"].append(1e3 * (time.perf_counter() - begun))
-        found.append([_number(reader.get([hit.key])[hit.key].id) for hit in hits])
+        chunks = reader.get(hit.key for hit in hits)
+        found.append([_number(chunks[hit.key].id) for hit in hits])
         if has_words and number < _WORD_QUERIES:
             begun = time.perf_counter()
             reader.lexical(" ".join(text.split()[:12]), _FOUND)
