@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
@@ -55,7 +57,8 @@ _REVISIONS_AT_ONCE = 1_024
 _WAITING = 20_000
 """Vectors that wait for their documents."""
 _NO_WORDS = "none"
-
+# Of a row of which only the text is asked for.
+_EMPTY = {"headings": "[]", "voice": '["", null]', "start": 0, "stop": 0, "tokens": 0}
 
 Given = TypeVar("Given")
 _Candidates = tuple[list[tuple[dict[str, Any], float]], float | None]
@@ -225,8 +228,6 @@ class MilvusStore:
 
     @property
     def is_being_built(self) -> bool:
-        import time
-
         collection = lease_collection(self.address)
         if not self._server.names(collection):
             return False
@@ -561,9 +562,11 @@ class MilvusStore:
         with self._lock:
             self._lease.left()
             published, numbers = self._published(), Generation.numbers(self._server)
-            revision = max(
-                [int(Generation(self._server, each).meta("revision").get("revision", 0)) for each in numbers], default=0
-            )
+            # One that was half dropped when a builder was killed has no records any more.
+            whole = [
+                each for each in (Generation(self._server, number) for number in numbers) if self._server.names(each.records)
+            ]
+            revision = max([int(each.meta("revision").get("revision", 0)) for each in whole], default=0)
             version = self._follow().version
             for each in numbers:
                 if published is None or each > published:
@@ -766,13 +769,8 @@ def _built_with(generation: Generation | None) -> tuple[str | None, ...]:
     return tuple(told.get(name) for name in _BUILT_WITH)
 
 
-_EMPTY = {"headings": "[]", "voice": '["", null]', "start": 0, "stop": 0, "tokens": 0}
-
-
 def _at_least(version: str, wanted: tuple[int, int]) -> bool:
     """milvus-lite names itself "milvus_lite-3.2.2"; it searches for words since its third version."""
-    import re
-
     found = re.search(r"(\d+)\.(\d+)", version)
     if found is None:
         return True

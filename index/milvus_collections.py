@@ -225,7 +225,7 @@ class Generation:
     ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
         """Each chunk's row, and the records of its text where that is too long for one."""
         document = entry.document
-        earliest, latest = _days(document.published)
+        earliest, latest = days(document.published)
         folders = [number_of(each) for each in folders_of(document.id)][-_MOST_FOLDERS:]
         for ordinal, (chunk, digest, vector) in enumerate(zip(entry.chunks, entry.vector_keys, vectors, strict=True)):
             key = revision * CHUNKS_OF_A_DOCUMENT + ordinal
@@ -356,7 +356,7 @@ def _halves(digest: bytes) -> tuple[int, int]:
     return int.from_bytes(digest[:8], "big", signed=True), int.from_bytes(digest[8:16], "big", signed=True)
 
 
-def _days(published: str | None) -> tuple[int, int]:
+def days(published: str | None) -> tuple[int, int]:
     """The first and the last day that a date may mean, as numbers: "2021-06" -> (20210600, 20210699). (0, 0) for none."""
     found = _DATE.match(published or "")
     if found is None:
@@ -365,11 +365,6 @@ def _days(published: str | None) -> tuple[int, int]:
     unknown = 3 - len(parts)
     first, last = (int("".join((*parts, *[filler] * unknown))) for filler in ("00", "99"))
     return first, last
-
-
-def days(told: str) -> tuple[int, int]:
-    """The same of a date in a filter."""
-    return _days(told)
 
 
 def _head_id(number: int) -> str:

@@ -25,7 +25,8 @@ MOST_ROWS = 16_384
 LONGEST_TEXT = 65_535
 """Bytes of a text field."""
 LEASE_SECONDS = 45.0
-"""A builder that was not heard of for so long has lost the index to the next one. Clocks of two machines must differ by less."""
+"""A builder that was not heard of for so long has lost the index to the next one. It is renewed four times as often, so the
+clocks of two builders must differ by less than three quarters of it."""
 _CONNECT_SECONDS, _READ_SECONDS, _WRITE_SECONDS = 10.0, 30.0, 120.0
 _PATIENCE_CONNECTING, _PATIENCE_READING, _PATIENCE_WRITING = 1.0, 5.0, 60.0
 """Seconds that a server may be away, as when it is started again, before a person is told."""

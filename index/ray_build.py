@@ -92,8 +92,6 @@ class RayCluster:
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        # A document may be embedded twice where a node is lost, and is stored once: results are named by document.
-        context.max_errored_blocks = 0
         resources = ray.cluster_resources()
         cores, cards = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
         if cards:
