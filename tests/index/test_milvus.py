@@ -83,7 +83,10 @@ def test_a_build_gives_what_a_local_build_gives(
     engine.close()
 
 
-def test_nothing_is_there_until_a_build_is_finished(shared: IndexSettings, corpus: Path, embedder: LocalEmbedder) -> None:
+def test_nothing_is_there_until_a_build_is_finished(
+    shared: IndexSettings, corpus: Path, embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.build._WAITING", 20)
     with pytest.raises(StoreMissing, match="no finished index"):
         open_store(shared)
     more(corpus, 30)
