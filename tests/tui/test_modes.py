@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -11,8 +12,10 @@ import pytest
 from textual.events import Paste
 from textual.widgets import DataTable, Input, Select, Static, Switch, TabbedContent
 
+from assistant import assembly
 from assistant.adding import plan_adding, put_back, remove_source
 from assistant.fetching import Fetched, fetch
+from assistant.settings import Settings
 from assistant.tui.add_screen import AddScreen, PathSuggester
 from assistant.tui.app import ChatApp
 from assistant.tui.cases_screen import CasesScreen
@@ -21,6 +24,7 @@ from assistant.tui.describe_screen import DescribeScreen
 from assistant.tui.library_screen import dropped_paths
 from assistant.tui.run_screen import RunScreen
 from assistant.tui.source_screen import SourceScreen
+from index.build import Plan, Progress, Report
 from index.embedders import LocalEmbedder
 from index.errors import CorpusError
 from index.settings import IndexSettings
@@ -261,11 +265,24 @@ async def test_the_watched_folder_is_taken_in_by_itself(app: ChatApp, corpus: Pa
         assert not app.is_watching
 
 
-async def test_a_stopped_update_leaves_a_whole_index_and_asking_goes_on(app: ChatApp, corpus: Path) -> None:
+async def test_a_stopped_update_leaves_a_whole_index_and_asking_goes_on(
+    app: ChatApp, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(400):
         (corpus / f"note-{number}.txt").write_text(
             " ".join(f"Glacier {number} feeds river {number * 7 + at} in August." for at in range(40)), encoding="utf-8"
         )
+    # The build waits in its middle until it was told to stop: how fast a machine is decides nothing.
+    go_on = Event()
+    build_index = assembly.build_index
+
+    def held(settings: Settings) -> Iterator[Plan | Progress | Report]:
+        for event in build_index(settings):
+            yield event
+            if isinstance(event, Progress) and event.stage == "embedding" and event.done > 100:
+                go_on.wait(120)
+
+    monkeypatch.setattr(assembly, "build_index", held)
     async with app.run_test(size=WIDE) as pilot:
         await ready(pilot)
         await pilot.press("f3", "u")
@@ -274,8 +291,10 @@ async def test_a_stopped_update_leaves_a_whole_index_and_asking_goes_on(app: Cha
         turn = await ask(pilot, "Who doubts that the river treaty is fair?")
         assert turn.places and app.is_building
         await pilot.press("f3", "x")
-        await until(pilot, lambda: not app.is_building, "the stop")
+        await until(pilot, lambda: "Stopping after this step" in told(app), "that it will stop")
+        go_on.set()
         await until(pilot, lambda: "Stopped. What was built so far is whole" in told(app), "that it has stopped")
+        await until(pilot, lambda: not app.is_building, "the end of the build")
         assert app.assistant is not None and app.assistant.drift() is not None
         assert 2 <= len(app.assistant.store.documents()) < 402
         await pilot.press("f2")
