@@ -20,7 +20,7 @@ from index.loaders.metadata import metadata_path
 from index.loaders.registry import is_supported
 from index.reading import Read, Source, read
 from index.settings import IndexSettings
-from index.store import Store, built_with
+from index.store import Store, WritableStore, built_with
 from index.writing import building
 
 ADDED = "added"
@@ -184,7 +184,7 @@ class Cluster(AbstractContextManager["Cluster"], Protocol):
     """Machines that read, chunk and embed documents together. Entered when there is something to do. Raises BuildError."""
 
     def read(
-        self, sources: Sequence[tuple[Source, str | None]], store: Store, settings: IndexSettings, embedder: Embedder
+        self, sources: Sequence[tuple[Source, str | None]], store: WritableStore, settings: IndexSettings, embedder: Embedder
     ) -> Generator[list[Read]]:
         """sources: each with its digest in the store. Gives them in any order, with the vectors that were made."""
 
@@ -226,7 +226,7 @@ def build(
 class _Build:
     settings: IndexSettings
     embedder: Embedder
-    store: Store
+    store: WritableStore
     sources: Sources
     known: dict[str, DocumentRow]
     rebuild: bool

@@ -15,7 +15,7 @@ from index.chunks import Chunk
 from index.errors import StoreError, StoreMismatch
 from index.ledger import DocumentRow, Entry
 from index.records import written
-from index.store import Store
+from index.store import Store, WritableStore
 
 _KEYS_AT_ONCE = 4_096
 _CHUNKS_AT_ONCE = 2_000
@@ -35,7 +35,7 @@ class Copied:
     seconds: float
 
 
-def copy(source: Store, target: Store, *, anew: bool = False) -> Iterator[Progress | Copied]:
+def copy(source: Store, target: WritableStore, *, anew: bool = False) -> Iterator[Progress | Copied]:
     """Makes the target hold what the source holds. Stopped, the same copy goes on: what is there already is not written again.
 
     target: opened for building. anew: whatever the target holds is replaced, as a rebuild does.
@@ -129,7 +129,7 @@ def _batches(entries: Iterable[tuple[Entry, list[int]]]) -> Iterator[list[tuple[
         yield batch
 
 
-def _put(source: Store, target: Store, fingerprint: str, batch: Sequence[tuple[Entry, list[int]]]) -> None:
+def _put(source: Store, target: WritableStore, fingerprint: str, batch: Sequence[tuple[Entry, list[int]]]) -> None:
     named = {key: digest for entry, keys in batch for key, digest in zip(keys, entry.vector_keys, strict=True)}
     missing = target.missing_vectors(fingerprint, named.values())
     if asked := [key for key, digest in named.items() if digest in missing]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import RLock
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,15 +16,12 @@ from index.chunks import Chunk
 from index.documents import Document
 from index.errors import StoreBusy, StoreDamaged, StoreError, StoreMismatch, StoreMissing
 from index.filters import Filter
-from index.ledger import DocumentRow, Entry
+from index.ledger import DocumentRow
 from index.lexical import Statistics, analyse
 from index.milvus_collections import (
     CHUNKS_OF_A_DOCUMENT,
     FIELDS,
     FORMAT,
-    META,
-    PART,
-    PIECE,
     WORDS,
     Counts,
     Generation,
@@ -36,7 +30,7 @@ from index.milvus_collections import (
     halves_of,
     plain,
 )
-from index.milvus_server import MOST_ROWS, CollectionGone, Lease, MilvusServer, Unreachable, lease_collection, number_of
+from index.milvus_server import MOST_ROWS, CollectionGone, MilvusServer, Unreachable, lease_collection, number_of
 from index.settings import MilvusAddress
 from index.speakers import Speakers
 from index.store import Hit
@@ -53,10 +47,7 @@ _LOOKED_AT, _EACH = 128, 2
 # An engine's own BM25 only finds candidates: how many for each hit, and beside them.
 _CANDIDATES, _MORE = 4, 100
 _DOCUMENTS_KEPT = 64
-_REVISIONS_AT_ONCE = 1_024
-_WAITING = 20_000
-"""Vectors that wait for their documents."""
-_NO_WORDS = "none"
+NO_WORDS = "none"
 # Of a row of which only the text is asked for.
 _EMPTY = {"headings": "[]", "voice": '["", null]', "start": 0, "stop": 0, "tokens": 0}
 
@@ -65,86 +56,55 @@ _Candidates = tuple[list[tuple[dict[str, Any], float]], float | None]
 """Rows with their scores, and the most that any other row may score; None where there is no other."""
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     generation: int
     version: int
     documents: int
     chunks: int
 
 
-@dataclass(slots=True)
-class MilvusVectors:
-    """A VectorLookup that asks the server, from wherever it was sent."""
-
-    address: MilvusAddress
-    generations: tuple[int, ...]
-    _opened: list[Generation] | None = None
-
-    def among(self, digests: Iterable[bytes]) -> set[bytes]:
-        if self._opened is None:
-            server = MilvusServer(self.address)
-            self._opened = [Generation(server, number) for number in self.generations]
-        wanted, found = set(digests), set[bytes]()
-        for generation in self._opened:
-            found |= generation.vectors_among(wanted - found)
-        return found
-
-
 class MilvusStore:
-    """A Store. Readers follow the builder with each search, and go over to a rebuilt index when it is done.
+    """A Store for reading. It follows the builder with each search, and goes over to a rebuilt index when it is done.
 
     Raises StoreMissing, StoreMismatch, StoreDamaged or StoreError.
     """
 
-    def __init__(self, address: MilvusAddress, *, lease: Lease | None = None, rebuild: bool = False) -> None:
-        """lease: of the builder, who may write. rebuild: what is there may be of another format, or damaged."""
+    def __init__(self, address: MilvusAddress) -> None:
         self.address = address
-        self._lease = lease
         self._lock = RLock()
         self._server = MilvusServer(address)
-        self._server.guard = lease.left if lease else None
-        self._seen: _State | None = None
+        self._seen: State | None = None
         self._heads: dict[int, Head | None] = {}
         self._listed: list[Head] | None = None
         self._terms: dict[str, tuple[int, int]] = {}
         self._told: tuple[int, tuple[int, int], list[str]] | None = None
         self._documents: dict[str, Document] = {}
-        self._waiting: dict[bytes, NDArray[np.float32]] = {}
         self._change = Counts()
-        self._dead: list[int] = []
-        self._revisions: tuple[int, int] = (0, 0)
-        self._generation = self._opened(rebuild)
-        self._built = _built_with(self._generation)
-        if self._generation and lease and not rebuild and self._generation.meta("counted").get("counted") == "no":
-            self._count_anew()
-
-    # -- opening -----------------------------------------------------------------------------------------------------
-
-    def _opened(self, rebuild: bool) -> Generation | None:
-        """The generation that readers see; for a builder the youngest, which may not be finished."""
+        """By how much a builder has changed what word search must know since that was saved."""
         try:
-            published = self._published()
-            if self._lease is None:
-                numbers = [published] if published is not None else []
-            else:
-                numbers = [each for each in Generation.numbers(self._server) if published is None or each >= published]
-            for number in reversed(numbers):
-                found = Generation(self._server, number)
-                kept = found.meta("format", "state") if self._server.names(found.records) else {}
-                if kept.get("format") == FORMAT and "state" in kept:
-                    return found
-                # Half made or half dropped when a builder was killed, unless readers see it.
-                if number == published and not rebuild:
-                    raise StoreDamaged(
-                        f"the index in {self.address} has format {kept.get('format')}, this program reads {FORMAT}; rebuild it "
-                        "with: assistant index --rebuild"
-                    )
-            if self._lease is None:
-                raise self._missing()
-            return None
+            self._generation = self._opened()
+            self._built = built_with(self._generation)
         except BaseException:
             self._server.close()
             raise
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+
+    def _opened(self) -> Generation | None:
+        """The generation that readers see."""
+        published = self._published()
+        if published is None:
+            raise self._missing()
+        return self._readable(published)
+
+    def _readable(self, number: int) -> Generation:
+        found = Generation(self._server, number)
+        if (told := found.format()) != FORMAT:
+            raise StoreDamaged(
+                f"the index in {self.address} has format {told or 'unknown'}, this program reads {FORMAT}; "
+                "rebuild it with: assistant index --rebuild"
+            )
+        return found
 
     def _missing(self) -> StoreMissing:
         return StoreMissing(f"there is no finished index in {self.address} yet; build it with: assistant index")
@@ -171,48 +131,54 @@ class MilvusStore:
             raise self._missing()
         return self._generation
 
-    def _steady(self, work: Callable[[_State], Given]) -> Given:
-        """What a reader finds in one state of the index: where a builder changes it meanwhile, it is looked for again."""
+    def _steady(self, work: Callable[[State], Given]) -> Given:
+        """What is found in one state of the index: where a builder changes it meanwhile, it is looked for again.
+
+        The state last seen is looked in first: that it was still the same afterwards is enough.
+        """
         with self._lock:
+            state = self._seen or self._follow()
             for attempt in range(_LOOKS):
-                state = self._follow()
+                failure = None
                 try:
                     told = work(state)
                 except (Unreachable, StoreBusy):
                     raise
-                except StoreError:
-                    if attempt + 1 == _LOOKS or self._follow() == state:
-                        raise
-                else:
-                    if self._lease or attempt + 1 == _LOOKS or self._follow() == state:
-                        return told
+                except StoreError as error:
+                    failure = error
+                now = state if attempt + 1 == _LOOKS else self._follow()
+                if now == state:
+                    if failure is not None:
+                        raise failure
+                    return told
+                state = now
             raise AssertionError
 
-    def _follow(self) -> _State:
+    def _follow(self) -> State:
         """What the index is now; forgets what was read of an earlier state."""
         with self._lock:
-            if self._generation is None:
-                return _State(0, 0, 0, 0)
-            if not self._lease:
-                number = self._published()
-                if number is None:
-                    raise CollectionGone(f"the index in {self.address} is not there any more; build it with: assistant index")
-                if number != self._generation.number:
-                    found = Generation(self._server, number)
-                    if _built_with(found) != self._built:
-                        raise StoreMismatch(
-                            f"the index in {self.address} was meanwhile rebuilt in another way; start again to use it."
-                        )
-                    self._generation = found
-            told = self._generation.meta("state").get("state")
-            if told is None:
-                raise StoreDamaged(f"the index in {self.address} is damaged; rebuild it with: assistant index --rebuild")
-            values = json.loads(told)
-            state = _State(self._generation.number, values["version"], values["documents"], values["chunks"])
-            if state != self._seen:
-                self._forget()
-                self._seen = state
-            return state
+            number = self._published()
+            if number is None:
+                raise CollectionGone(f"the index in {self.address} is not there any more; build it with: assistant index")
+            if number != self._here.number:
+                found = Generation(self._server, number)
+                if built_with(found) != self._built:
+                    raise StoreMismatch(
+                        f"the index in {self.address} was meanwhile rebuilt in another way; start again to use it."
+                    )
+                self._generation = found
+            return self._see(self._here)
+
+    def _see(self, generation: Generation) -> State:
+        told = generation.meta("state").get("state")
+        if told is None:
+            raise StoreDamaged(f"the index in {self.address} is damaged; rebuild it with: assistant index --rebuild")
+        values = json.loads(told)
+        state = State(generation.number, values["version"], values["documents"], values["chunks"])
+        if state != self._seen:
+            self._forget()
+            self._seen = state
+        return state
 
     def _forget(self) -> None:
         self._heads, self._listed, self._terms, self._told = {}, None, {}, None
@@ -240,7 +206,7 @@ class MilvusStore:
 
     @property
     def _has_words(self) -> bool:
-        return self.meta("words") != _NO_WORDS
+        return self.meta("words") != NO_WORDS
 
     def meta(self, name: str) -> str | None:
         return self._generation.meta(name).get(name) if self._generation else None
@@ -258,10 +224,6 @@ class MilvusStore:
 
     def close(self) -> None:
         with self._lock:
-            if self._lease and self._generation and (self._change.chunks or self._change.holding or self._dead):
-                # Stopped in the middle: else the next build would have to count every word again.
-                with suppress(StoreError):
-                    self.derive()
             self._server.close()
 
     # -- searching ---------------------------------------------------------------------------------------------------
@@ -279,7 +241,7 @@ class MilvusStore:
         """The engine finds candidates; they are scored here, as a local store scores them: engines differ in sign and scale."""
         words = list(dict.fromkeys(analyse(text)))[:_MOST_QUERY_TERMS]
 
-        def find(state: _State) -> list[Hit]:
+        def find(state: State) -> list[Hit]:
             if not self._has_words:
                 raise StoreError(
                     f"the Milvus server of {self.address} cannot search for words, which Milvus 2.5 or newer does; use that, "
@@ -325,7 +287,7 @@ class MilvusStore:
         return [({"key": int(hit.get("key", hit.get("id"))), **hit["entity"]}, float(hit["distance"])) for hit in hits]
 
     def _found(
-        self, state: _State, ask: Callable[[int, str], _Candidates], count: int, only: Filter | None, *, first: int
+        self, state: State, ask: Callable[[int, str], _Candidates], count: int, only: Filter | None, *, first: int
     ) -> list[Hit]:
         """The best `count` of what is asked for that counts, ties by place."""
         where = self._where(only)
@@ -426,7 +388,7 @@ class MilvusStore:
     def get(self, keys: Iterable[int]) -> dict[int, Chunk]:
         asked = [int(key) for key in keys]
 
-        def find(state: _State) -> dict[int, Chunk]:
+        def find(state: State) -> dict[int, Chunk]:
             rows = self._server.rows(self._here.chunks, asked, FIELDS) if state.chunks else []
             live = self._live(rows)
             rows = sorted((row for row in rows if row["key"] in live), key=lambda row: (row["name"], row["ordinal"]))
@@ -437,7 +399,7 @@ class MilvusStore:
     def vectors(self, keys: Iterable[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         asked = [int(key) for key in keys]
 
-        def find(_: _State) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        def find(_: State) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
             rows = self._server.rows(self._here.chunks, asked, ["key", "document", "vector"])
             live = self._live(rows)
             rows = sorted((row for row in rows if row["key"] in live), key=lambda row: int(row["key"]))
@@ -452,7 +414,7 @@ class MilvusStore:
         return {int(row["key"]): halves_of(row) for row in rows}
 
     def document(self, document_id: str) -> Document:
-        def find(_: _State) -> Document:
+        def find(_: State) -> Document:
             if document_id not in self._documents:
                 head = self._head(document_id)
                 if head is None:
@@ -470,7 +432,7 @@ class MilvusStore:
         return self._steady(find)
 
     def _all_heads(self) -> list[Head]:
-        def find(state: _State) -> list[Head]:
+        def find(state: State) -> list[Head]:
             if self._listed is None:
                 self._listed = self._here.all_heads() if state.version else []
                 self._heads |= {number_of(head.row.id): head for head in self._listed}
@@ -484,7 +446,7 @@ class MilvusStore:
     def titles(self, document_ids: Iterable[str]) -> dict[str, str]:
         wanted = {number_of(name): name for name in document_ids}
 
-        def find(_: _State) -> dict[str, str]:
+        def find(_: State) -> dict[str, str]:
             found = self._heads_of(wanted)
             return {name: head.row.title for number, name in wanted.items() if (head := found[number])}
 
@@ -497,11 +459,11 @@ class MilvusStore:
         return self._steady(lambda state: list(self._totals()[2]) if state.version else [])
 
     def keys_of(self, only: Filter | None) -> NDArray[np.int64]:
-        def find(state: _State) -> NDArray[np.int64]:
+        def find(state: State) -> NDArray[np.int64]:
             where = self._where(only) if state.chunks else None
             if where is None:
                 return np.array([], dtype=np.int64)
-            rows = list(self._server.each(self._here.chunks, where or "key >= 0", ["key", "document"]))
+            rows = list(self._server.each(self._here.chunks, where or "key >= 0", ["document"], key="key"))
             return np.array(sorted(self._live(rows)), dtype=np.int64)
 
         return self._steady(find)
@@ -522,7 +484,7 @@ class MilvusStore:
         except (StoreError, ValueError, KeyError, TypeError) as error:
             return str(error)
 
-    def _damage(self, state: _State) -> str | None:
+    def _damage(self, state: State) -> str | None:
         total = 0
         for head in self._here.all_heads():
             self._here.document(head)
@@ -541,237 +503,7 @@ class MilvusStore:
         told = self._server.call("describe_index", self._here.chunks, "vector")
         return {"words": words, "vectors": f"current, {told.get('index_type', 'indexed')} on Milvus {self._server.version}"}
 
-    # -- writing -----------------------------------------------------------------------------------------------------
 
-    def _write(self) -> Generation:
-        """Before each change. Raises StoreBusy when another may build by now."""
-        assert self._lease is not None, "opened for reading"
-        self._lease.left()
-        return self._here
-
-    def shown(self) -> Set[str]:
-        published = self._published()
-        if published is None or (self._generation and published == self._generation.number):
-            return {row.id for row in self.documents()}
-        former = Generation(self._server, published)
-        return {head.row.id for head in former.all_heads()} if former.meta("format").get("format") == FORMAT else set()
-
-    def begin_anew(self, values: Mapping[str, str]) -> None:
-        """A new generation; readers see the former one until this one is finished."""
-        assert self._lease is not None
-        with self._lock:
-            self._lease.left()
-            published, numbers = self._published(), Generation.numbers(self._server)
-            # One that was half dropped when a builder was killed has no records any more.
-            whole = [
-                each for each in (Generation(self._server, number) for number in numbers) if self._server.names(each.records)
-            ]
-            revision = max([int(each.meta("revision").get("revision", 0)) for each in whole], default=0)
-            version = self._follow().version
-            for each in numbers:
-                if published is None or each > published:
-                    Generation(self._server, each).drop()
-            made = Generation(self._server, max(numbers, default=0) + 1)
-            has_words = _at_least(self._server.version, (2, 5))
-            made.create(int(json.loads(values["dimensions"])), has_words=has_words)
-            state = json.dumps({"version": version + 1, "documents": 0, "chunks": 0})
-            made.set_meta({**values, "revision": str(revision), "words": "bm25" if has_words else _NO_WORDS, "counted": "yes"})
-            made.set_meta({"state": state, "format": FORMAT})
-            self._generation, self._change, self._dead, self._revisions = made, Counts(), [], (0, 0)
-            self._forget()
-            self._built = _built_with(self._generation)
-
-    def missing_vectors(self, fingerprint: str, digests: Iterable[bytes]) -> set[bytes]:
-        wanted = set(digests) - self._waiting.keys()
-        if not wanted:
-            return set()
-        self._waiting |= self._here.vectors(wanted)
-        wanted -= self._waiting.keys()
-        if wanted and (former := self._former(fingerprint)):
-            self._waiting |= former.vectors(wanted)
-        return wanted - self._waiting.keys()
-
-    def lookup(self, fingerprint: str) -> MilvusVectors:
-        former = self._former(fingerprint)
-        return MilvusVectors(self.address, (self._here.number, *([former.number] if former else [])))
-
-    def _former(self, fingerprint: str) -> Generation | None:
-        """The generation that readers see, where a new one is built with the same model."""
-        published = self._published()
-        if published in (None, self._here.number):
-            return None
-        former = Generation(self._server, published or 0)
-        return former if former.meta("fingerprint").get("fingerprint") == fingerprint else None
-
-    def put_vectors(self, fingerprint: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
-        """They wait for the documents whose they are, rounded as a local store keeps them: both find the same."""
-        self._waiting |= {digest: vector.astype(np.float16).astype(np.float32) for digest, vector in vectors.items()}
-
-    def _next_revision(self) -> int:
-        """Never given twice, whatever is killed when."""
-        here, (following, end) = self._here, self._revisions
-        if following == end:
-            following = int(here.meta("revision").get("revision", 0))
-            end = following + _REVISIONS_AT_ONCE
-            here.set_meta({"revision": str(end)})
-        self._revisions = following + 1, end
-        return following
-
-    def apply(self, *, put: Sequence[Entry] = (), remove: Sequence[str] = ()) -> None:
-        if not put and not remove:
-            return
-        with self._lock:
-            here, state = self._write(), self._follow()
-            if not self._change.chunks and not self._change.holding and not self._dead:
-                here.set_meta({"counted": "no"})
-            digests = {digest for entry in put for digest in entry.vector_keys}
-            self._waiting |= here.vectors(digests - self._waiting.keys())
-            names = [*(entry.document.id for entry in put), *remove]
-            former = {name: head for name in names if (head := self._head(name))}
-            added: list[Head] = []
-            try:
-                putting = [
-                    (entry, self._next_revision(), [self._waiting[digest] for digest in entry.vector_keys]) for entry in put
-                ]
-                added = here.put(putting, self._change, self._has_words)
-                for head in former.values():
-                    for row in here.rows_of(head, ["place", *FIELDS]):
-                        chunk = here.chunk(row)
-                        self._change.add(str(row["place"]), chunk.text, chunk.voice.speaker, sign=-1)
-                here.put_heads(added)
-                here.remove_heads([name for name in remove if name in former])
-                documents = state.documents + len(added) - len(former)
-                chunks = state.chunks + sum(head.row.chunks for head in added)
-                chunks -= sum(head.row.chunks for head in former.values())
-                told = {"version": state.version + 1, "documents": documents, "chunks": chunks}
-                here.set_meta({"state": json.dumps(told)})
-                # Chunks of removed documents stay until the words are counted: a renamed file finds its vectors again.
-                self._dead += [former[name].revision for name in remove if name in former]
-                here.delete([former[entry.document.id].revision for entry in put if entry.document.id in former])
-            except BaseException:
-                # What was counted may not be what was written: the next builder counts anew.
-                self._change, self._dead = Counts(), []
-                raise
-            if len(self._waiting) > _WAITING:
-                self._waiting.clear()
-
-    def touch(self, document_id: str, *, size: int, modified: int) -> None:
-        with self._lock:
-            self._follow()
-            if head := self._head(document_id):
-                told = replace(head, row=replace(head.row, size=size, modified=modified))
-                self._write().put_heads([told])
-                self._heads[number_of(document_id)], self._listed = told, None
-
-    def derive(self) -> None:
-        """Saves what word search must know of all chunks, and drops those of removed documents."""
-        with self._lock:
-            here, change, dead = self._write(), self._change, self._dead
-            saved = json.loads(here.meta("stats").get("stats") or "null")
-            if not change.chunks and not change.holding and not dead and saved is not None:
-                if here.meta("counted").get("counted") != "yes":
-                    here.set_meta({"counted": "yes"})
-                return
-            # Done or not, it is not done twice: where it is cut short, the next builder counts anew.
-            self._change, self._dead = Counts(), []
-            people = Counter(json.loads(here.text(f"s.{saved['stamp']}", saved["parts"]) or "{}") if saved else {})
-            people.update(change.speakers)
-            words = list(change.holding)
-            for begin in range(0, len(words), 10_000):
-                part = words[begin : begin + 10_000]
-                known = here.terms(part)
-                here.put_terms({word: [known[word][at] + change.holding[word][at] for at in (0, 1)] for word in part})
-            here.delete(dead)
-            totals = [(saved["words"][at] if saved else 0) + change.words[at] for at in (0, 1)]
-            self._save(people, (saved["chunks"] if saved else 0) + change.chunks, totals, before=saved)
-
-    def _save(self, people: Mapping[str, int], chunks: int, words: Sequence[int], *, before: dict[str, Any] | None) -> None:
-        """What word search must know of all chunks, but for the words themselves. before: what was saved last."""
-        here, state = self._here, self._follow()
-        stamp = state.version + 1
-        parts = here.put_text(f"s.{stamp}", json.dumps({name: count for name, count in people.items() if count > 0}), kind=META)
-        stats = {"chunks": chunks, "words": list(words), "stamp": stamp, "parts": parts}
-        here.set_meta({"stats": json.dumps(stats)})
-        here.set_meta({"state": json.dumps({"version": stamp, "documents": state.documents, "chunks": state.chunks})})
-        if before and before["stamp"] != stamp:
-            old = [f"s.{before['stamp']}.{at}" for at in range(before["parts"])]
-            self._server.call("delete", here.records, ids=old, writes=True)
-        here.set_meta({"counted": "yes"})
-        self._forget()
-
-    def _count_anew(self) -> None:
-        """After a builder was killed: drops what it left half written, and counts every word again."""
-        with self._lock:
-            here = self._write()
-            self._forget()
-            heads = here.all_heads()
-            live = {head.revision for head in heads}
-            counts, dead, chunks = Counts(), set(), 0
-            for row in self._server.each(here.chunks, "key >= 0", ["key", "place", *FIELDS]):
-                revision = int(row["key"]) // CHUNKS_OF_A_DOCUMENT
-                if revision not in live:
-                    dead.add(revision)
-                    continue
-                chunks += 1
-                chunk = here.chunk(row)
-                counts.add(str(row["place"]), chunk.text, chunk.voice.speaker)
-            left = self._server.each(here.records, f"kind == {PART} or kind == {PIECE}", ["id", "number"])
-            dead |= {int(row["number"]) for row in left} - live
-            here.delete(sorted(dead))
-            state, saved = json.loads(here.meta("state")["state"]), json.loads(here.meta("stats").get("stats") or "null")
-            here.set_meta({"state": json.dumps({"version": state["version"] + 1, "documents": len(heads), "chunks": chunks})})
-            # Readers have the former counts meanwhile, each word until its own is written.
-            here.put_terms(counts.holding)
-            here.keep_terms(counts.holding)
-            self._forget()
-            self._save(counts.speakers, counts.chunks, counts.words, before=saved)
-
-    def finish(self, failed: str, *, keeps: Callable[[str], bool] = lambda _: False) -> None:
-        """Readers go over to a new generation now; the one before stays until the next build is done."""
-        with self._lock:
-            here, published = self._write(), self._published()
-            if published not in (None, here.number):
-                self._carry_over(Generation(self._server, published or 0), keeps)
-            here.set_meta({"failed": failed, "finished": "yes"})
-            if published is None:
-                self._server.call("create_alias", here.chunks, self.address.name, writes=True)
-            elif published != here.number:
-                self._server.call("alter_alias", here.chunks, self.address.name, writes=True)
-            for number in Generation.numbers(self._server):
-                if number not in (published, here.number):
-                    Generation(self._server, number).drop()
-
-    def _carry_over(self, former: Generation, keeps: Callable[[str], bool]) -> None:
-        """What could not be read this time keeps its former state, where that was built in the same way."""
-        if _built_with(former) != self._built:
-            return
-        for head in former.all_heads():
-            if keeps(head.row.id) and self._head(head.row.id) is None:
-                self.apply(put=[self._entry(former, head)])
-        self.derive()
-
-    def _entry(self, former: Generation, head: Head) -> Entry:
-        rows = former.rows_of(head, [*FIELDS, "embedding", "embedding_rest", "vector"])
-        digests = [halves_of(row) for row in rows]
-        self._waiting |= {digest: np.asarray(row["vector"], np.float32) for digest, row in zip(digests, rows, strict=True)}
-        row = head.row
-        return Entry(
-            former.document(head), [former.chunk(each) for each in rows], digests, row.size, row.modified, row.tokens
-        )  # fmt: skip
-
-    def collect_garbage(self, *, spare: int) -> int:
-        """Vectors are the chunks' own here: none is left over."""
-        return 0
-
-
-def _built_with(generation: Generation | None) -> tuple[str | None, ...]:
+def built_with(generation: Generation | None) -> tuple[str | None, ...]:
     told = generation.meta(*_BUILT_WITH) if generation else {}
     return tuple(told.get(name) for name in _BUILT_WITH)
-
-
-def _at_least(version: str, wanted: tuple[int, int]) -> bool:
-    """milvus-lite names itself "milvus_lite-3.2.2"; it searches for words since its third version."""
-    found = re.search(r"(\d+)\.(\d+)", version)
-    if found is None:
-        return True
-    return (int(found[1]), int(found[2])) >= wanted

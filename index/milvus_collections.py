@@ -25,7 +25,7 @@ from index.lexical import analyse
 from index.milvus_server import LONGEST_TEXT, RECORD_INDEXES, MilvusServer, number_of, record, record_fields
 from index.records import Record, document_of, folders_of, written
 
-FORMAT = "1"
+FORMAT = "2"
 CHUNKS_OF_A_DOCUMENT = 1 << 20
 META, HEAD, PART, TERM, PIECE = range(5)
 """Kinds of records."""
@@ -135,6 +135,11 @@ class Generation:
 
     # -- records -----------------------------------------------------------------------------------------------------
 
+    def format(self) -> str | None:
+        """None where it is half made, or half dropped."""
+        kept = self.meta("format", "state") if self.server.names(self.records) else {}
+        return kept.get("format") if "state" in kept else None
+
     def meta(self, *names: str) -> dict[str, str]:
         rows = self.server.rows(self.records, [f"m.{name}" for name in names], ["id", "body"])
         return {str(row["id"]).removeprefix("m."): str(row["body"]) for row in rows}
@@ -167,9 +172,7 @@ class Generation:
         return sorted((_head(str(row["body"])) for row in rows), key=lambda head: head.row.id)
 
     def put_heads(self, heads: Iterable[Head]) -> None:
-        rows = [record(_head_id(number_of(head.row.id)), _body(head), kind=HEAD, number=head.revision) for head in heads]
-        if long := next((row for row in rows if len(str(row["body"]).encode()) > LONGEST_TEXT), None):
-            raise StoreError(f"{json.loads(long['body'])['id']}: what is told of it is too long for {self.server.address}.")
+        rows = (record(_head_id(number_of(head.row.id)), _body(head), kind=HEAD, number=head.revision) for head in heads)
         self.server.upsert(self.records, rows)
 
     def remove_heads(self, documents: Sequence[str]) -> None:
@@ -223,13 +226,15 @@ class Generation:
     def _chunk_rows(
         self, entry: Entry, revision: int, vectors: Sequence[NDArray[np.float32]], counts: Counts, has_words: bool
     ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-        """Each chunk's row, and the records of its text where that is too long for one."""
+        """Each chunk's row, and the records of its text and headings where they are too long for one."""
         document = entry.document
         earliest, latest = days(document.published)
         folders = [number_of(each) for each in folders_of(document.id)][-_MOST_FOLDERS:]
         for ordinal, (chunk, digest, vector) in enumerate(zip(entry.chunks, entry.vector_keys, vectors, strict=True)):
             key = revision * CHUNKS_OF_A_DOCUMENT + ordinal
-            place = place_of(document.title, chunk.headings)
+            # As long as is kept: what is counted now is what will be taken off again.
+            place = cut(place_of(document.title, chunk.headings))
+            voice = [chunk.voice.speaker, chunk.voice.reported_by]
             counts.add(place, chunk.text, chunk.voice.speaker)
             embedding, rest = _halves(digest)
             row = {
@@ -237,41 +242,39 @@ class Generation:
                 "kind": number_of(document.kind), "earliest": earliest, "latest": latest, "embedding": embedding,
                 "embedding_rest": rest, "ordinal": ordinal, "start": chunk.start, "stop": chunk.end, "tokens": chunk.tokens,
                 "pieces": 0, "folders": folders, "name": document.id, "headings": json.dumps(chunk.headings),
-                "voice": json.dumps([chunk.voice.speaker, chunk.voice.reported_by]), "text": chunk.text,
-                "place": cut(place), "vector": vector,
+                "voice": json.dumps(voice), "text": chunk.text, "place": place, "vector": vector,
             }  # fmt: skip
-            for name in ("name", "headings", "voice"):
-                if len(str(row[name]).encode()) > LONGEST_TEXT:
-                    raise StoreError(f"{document.id}: a {name} in it is too long for {self.server.address}.")
             pieces: list[dict[str, Any]] = []
-            if len(chunk.text.encode("utf-8", "surrogatepass")) > LONGEST_TEXT:
-                pieces = _texts(f"c.{key}", json.dumps(chunk.text), kind=PIECE, number=revision)
-                row |= {"text": "", "pieces": len(pieces)}
+            if any(len(str(row[name]).encode("utf-8", "surrogatepass")) > LONGEST_TEXT for name in ("headings", "voice", "text")):
+                told = json.dumps([chunk.text, chunk.headings, voice])
+                pieces = _texts(f"c.{key}", told, kind=PIECE, number=revision)
+                row |= {"headings": "", "voice": "", "text": "", "pieces": len(pieces)}
             if has_words:
-                for name, told in zip(WORDS, (chunk.text, place), strict=True):
-                    row[name] = cut(" ".join(plain(word) for word in analyse(told)))
+                for name, words in zip(WORDS, (chunk.text, place), strict=True):
+                    row[name] = cut(" ".join(plain(word) for word in analyse(words)))
             yield row, pieces
 
     def chunk(self, row: Mapping[str, Any]) -> Chunk:
-        text = str(row["text"])
         if row["pieces"]:
-            text = json.loads(self.text(f"c.{row['key']}", int(row["pieces"])))
+            text, headings, voice = json.loads(self.text(f"c.{row['key']}", int(row["pieces"])))
+        else:
+            text, headings, voice = str(row["text"]), json.loads(row["headings"]), json.loads(row["voice"])
         return Chunk(
             id=f"{row['name']}#{row['ordinal']}",
             document_id=str(row["name"]),
-            headings=tuple(json.loads(row["headings"])),
+            headings=tuple(headings),
             text=text,
             start=int(row["start"]),
             end=int(row["stop"]),
             tokens=int(row["tokens"]),
-            voice=Voice(*json.loads(row["voice"])),
+            voice=Voice(*voice),
         )
 
     def rows_of(self, head: Head, fields: Sequence[str] = FIELDS) -> list[dict[str, Any]]:
         """The rows of a document's chunks, in their order."""
         begin = head.revision * CHUNKS_OF_A_DOCUMENT
         where = f"key >= {begin} and key < {begin + CHUNKS_OF_A_DOCUMENT}"
-        return sorted(self.server.each(self.chunks, where, ["key", *fields]), key=lambda row: int(row["key"]))
+        return sorted(self.server.each(self.chunks, where, fields, key="key"), key=lambda row: int(row["key"]))
 
     def document(self, head: Head) -> Document:
         """Raises StoreError where it is not what was written."""
@@ -292,7 +295,8 @@ class Generation:
         asked = list(wanted)
         for begin in range(0, len(asked), _REVISIONS_AT_ONCE):
             numbers = [first for first, _ in asked[begin : begin + _REVISIONS_AT_ONCE]]
-            for row in self.server.each(self.chunks, f"embedding in {numbers}", ["embedding", "embedding_rest", "vector"]):
+            fields = ["embedding", "embedding_rest", "vector"]
+            for row in self.server.each(self.chunks, f"embedding in {numbers}", fields, key="key"):
                 digest = wanted.get((int(row["embedding"]), int(row["embedding_rest"])))
                 if digest is not None:
                     found[digest] = np.asarray(row["vector"], dtype=np.float32)
@@ -304,7 +308,7 @@ class Generation:
         asked, found = list(wanted), set[bytes]()
         for begin in range(0, len(asked), _REVISIONS_AT_ONCE):
             numbers = [first for first, _ in asked[begin : begin + _REVISIONS_AT_ONCE]]
-            for row in self.server.each(self.chunks, f"embedding in {numbers}", ["embedding", "embedding_rest"]):
+            for row in self.server.each(self.chunks, f"embedding in {numbers}", ["embedding", "embedding_rest"], key="key"):
                 if (name := (int(row["embedding"]), int(row["embedding_rest"]))) in wanted:
                     found.add(wanted[name])
         return found
@@ -382,7 +386,7 @@ def _hex(number: int) -> str:
 def _body(head: Head) -> str:
     row = head.row
     listed = {
-        "title": row.title[:_LISTED], "authors": [name[:200] for name in row.authors[:50]], "kind": row.kind[:200],
+        "title": row.title[:_LISTED], "authors": [name[:100] for name in row.authors[:50]], "kind": row.kind[:200],
         "published": row.published and row.published[:100], "cite_as": row.cite_as[:_LISTED],
     }  # fmt: skip
     told = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import platform
@@ -10,9 +11,9 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from index.errors import StoreBusy, StoreError
 from index.settings import MilvusAddress
@@ -34,6 +35,8 @@ _GONE, _NOT_LOADED = 100, 101
 _PING_SECONDS = 330
 _ROWS_AT_ONCE = 500
 _BYTES_AT_ONCE = 4_000_000
+
+Given = TypeVar("Given")
 
 
 class CollectionGone(StoreError):
@@ -106,17 +109,27 @@ class MilvusServer:
 
     def call(self, name: str, *args: Any, writes: bool = False, **options: Any) -> Any:
         """A method of pymilvus' client, and its arguments. Raises StoreError, CollectionGone among them."""
+
+        def ask(client: Any) -> Any:
+            timeout = _WRITE_SECONDS if writes else _READ_SECONDS
+            if writes and self.guard:
+                # What is sent again must not arrive when another may build already.
+                timeout = min(timeout, self.guard())
+            return _called(client, name, args, {**options, "timeout": timeout})
+
+        return self._patiently(ask, writes=writes)
+
+    def _patiently(self, ask: Callable[[Any], Given], *, writes: bool = False) -> Given:
+        """What a client is asked, again for a while where the server is away."""
         # A builder waits; a person who asks is told.
         until = time.monotonic() + (_PATIENCE_WRITING if writes or self.guard else _PATIENCE_READING)
         pause = 0.1
         while True:
             client = self._client
-            timeout = _READ_SECONDS
-            if writes:
-                # What is sent again must not arrive when another may build already.
-                timeout = min(_WRITE_SECONDS, self.guard()) if self.guard else _WRITE_SECONDS
             try:
-                return _called(client, name, args, {**options, "timeout": timeout})
+                return ask(client)
+            except StoreError:
+                raise
             except Exception as error:
                 failure = self._failure(error)
                 if not isinstance(failure, Unreachable) or time.monotonic() > until:
@@ -173,7 +186,7 @@ class MilvusServer:
                 return None
             raise
 
-    def upsert(self, collection: str, rows: Sequence[dict[str, Any]], *, most: int = _ROWS_AT_ONCE) -> None:
+    def upsert(self, collection: str, rows: Iterable[dict[str, Any]], *, most: int = _ROWS_AT_ONCE) -> None:
         """In batches that a server takes; one waits for the other, so a slow server slows what feeds it."""
         batch: list[dict[str, Any]] = []
         size = 0
@@ -193,20 +206,34 @@ class MilvusServer:
             found += self.call("query", collection, ids=list(ids[begin : begin + _ROWS_AT_ONCE]), output_fields=list(fields))
         return found
 
-    def each(self, collection: str, where: str, fields: Sequence[str], *, at_once: int = 1_000) -> Iterator[dict[str, Any]]:
-        """All rows that an expression allows. It must hold numbers only: no text ever becomes part of one."""
-        walk = self.call("query_iterator", collection, filter=where, output_fields=list(fields), batch_size=at_once)
+    def each(
+        self, collection: str, where: str, fields: Sequence[str], *, key: str = "id", at_once: int = 1_000
+    ) -> Iterator[dict[str, Any]]:
+        """All rows that an expression allows, in the order of their primary keys; goes on where the server was away meanwhile.
+
+        where: holds numbers only; no text of a document or person ever becomes part of one. key: name of the primary key.
+        """
+        options = {"output_fields": list(dict.fromkeys([key, *fields])), "batch_size": at_once, "timeout": _READ_SECONDS}
+        beyond, walk = where, None
+
+        def following(client: Any) -> list[dict[str, Any]]:
+            nonlocal walk
+            if walk is None:
+                walk = _called(client, "query_iterator", (collection,), {**options, "filter": beyond})
+            try:
+                return list(walk.next())
+            except Exception:
+                walk = None
+                raise
+
         try:
-            while True:
-                try:
-                    batch = walk.next()
-                except Exception as error:
-                    raise self._failure(error) from error
-                if not batch:
-                    return
+            while batch := self._patiently(following):
+                beyond = f"({where}) and {key} > {json.dumps(batch[-1][key])}"
                 yield from batch
         finally:
-            walk.close()
+            if walk is not None:
+                with suppress(Exception):
+                    walk.close()
 
 
 def _called(client: Any, name: str, args: Sequence[Any], options: dict[str, Any]) -> Any:

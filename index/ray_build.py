@@ -19,7 +19,7 @@ from index.embedders import Embedder, embedder_for
 from index.errors import AssistantError, BuildError
 from index.reading import Read, Source, read, read_as_json, read_from_json, source_as_json, source_from_json
 from index.settings import IndexSettings
-from index.store import Store, VectorLookup
+from index.store import VectorLookup, WritableStore
 
 LOCAL = "local"
 """Stands for a cluster of this machine alone, which ends with the build."""
@@ -43,7 +43,7 @@ class RayCluster:
         self._ray.shutdown()
 
     def read(
-        self, sources: Sequence[tuple[Source, str | None]], store: Store, settings: IndexSettings, embedder: Embedder
+        self, sources: Sequence[tuple[Source, str | None]], store: WritableStore, settings: IndexSettings, embedder: Embedder
     ) -> Generator[list[Read]]:
         ray = self._ray
         try:
@@ -81,7 +81,7 @@ class RayCluster:
         self,
         ray: Any,
         sources: Sequence[tuple[Source, str | None]],
-        store: Store,
+        store: WritableStore,
         settings: IndexSettings,
         embedder: Embedder,
     ) -> Generator[list[Read]]:

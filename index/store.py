@@ -103,7 +103,7 @@ class NamedVectors:
 
 
 class Store(ChunkStore, Protocol):
-    """A ChunkStore of one corpus, with what builds, copies and doctors need beside searching.
+    """A ChunkStore of one corpus, with what copies and doctors need beside searching.
 
     Everything raises StoreError where the store cannot be read or written.
     """
@@ -138,6 +138,21 @@ class Store(ChunkStore, Protocol):
     def vector_keys(self, keys: Iterable[int]) -> dict[int, bytes]:
         """The name under which the vector of each chunk is kept."""
 
+    def embedded(self) -> int:
+        """How many chunks have a vector of the model in use."""
+
+    def damage(self) -> str | None:
+        """Reads everything; says what is wrong with it, None when nothing is."""
+
+    def damaged(self, reason: str) -> StoreError: ...
+
+    def derived_state(self) -> dict[str, str]:
+        """For each derived part how it fits the documents: "current…", or what is wrong."""
+
+
+class WritableStore(Store, Protocol):
+    """A Store that its one builder has opened."""
+
     def shown(self) -> Set[str]:
         """The documents that readers find, whatever is being built for them."""
 
@@ -167,17 +182,6 @@ class Store(ChunkStore, Protocol):
 
     def collect_garbage(self, *, spare: int) -> int:
         """Drops vectors that no chunk has, but for the youngest. Gives how many."""
-
-    def embedded(self) -> int:
-        """How many chunks have a vector of the model in use."""
-
-    def damage(self) -> str | None:
-        """Reads everything; says what is wrong with it, None when nothing is."""
-
-    def damaged(self, reason: str) -> StoreError: ...
-
-    def derived_state(self) -> dict[str, str]:
-        """For each derived part how it fits the documents: "current…", or what is wrong."""
 
 
 class LocalStore:

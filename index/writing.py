@@ -18,7 +18,7 @@ from index.database import FILE_NAME as LEDGER_FILE
 from index.errors import StoreBusy, StoreDamaged, StoreError, StoreOutdated
 from index.schema import migrate
 from index.settings import IndexSettings, MilvusAddress
-from index.store import BUILDER, LocalStore, Store
+from index.store import BUILDER, LocalStore, Store, WritableStore
 
 
 def index_at(place: str) -> IndexSettings:
@@ -38,17 +38,17 @@ def open_store(settings: IndexSettings) -> Store:
 
 
 @contextmanager
-def building(settings: IndexSettings, *, rebuild: bool = False) -> Iterator[Store]:
+def building(settings: IndexSettings, *, rebuild: bool = False) -> Iterator[WritableStore]:
     """For one builder, who holds it until the end. rebuild: a damaged ledger is set aside.
 
     Raises StoreBusy, StoreMismatch or StoreError.
     """
     if settings.engine is not None:
-        from index.milvus import MilvusStore
+        from index.milvus_builder import MilvusBuilder
         from index.milvus_server import MilvusServer, lease
 
         with lease(MilvusServer(settings.engine)) as held:
-            store = MilvusStore(settings.engine, lease=held, rebuild=rebuild)
+            store = MilvusBuilder(settings.engine, held, rebuild=rebuild)
             try:
                 yield store
             finally:

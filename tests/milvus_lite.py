@@ -49,6 +49,7 @@ class MilvusLite:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.05)
+        self.kill()
         raise AssertionError(self.folder.with_suffix(".log").read_text(errors="replace")[-2_000:])
 
     def kill(self) -> None:

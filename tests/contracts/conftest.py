@@ -15,7 +15,7 @@ import index.lexical
 import index.store
 import index.vectors
 from index.settings import IndexSettings
-from index.store import Store, built_with
+from index.store import Store, WritableStore, built_with
 from index.writing import building, open_store
 from tests.contracts.filling import DIMENSIONS, fill
 from tests.milvus_lite import MilvusLite, OlderMilvus
@@ -34,7 +34,7 @@ def older_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLit
 class Stores(NamedTuple):
     """One index: its builder's store, and how a reader opens it."""
 
-    builder: Store
+    builder: WritableStore
     reader: Callable[[], Store]
 
 
@@ -75,14 +75,14 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.fixture
-def store(stores: Stores) -> Store:
+def store(stores: Stores) -> WritableStore:
     return stores.builder
 
 
-Filled = tuple[Store, dict[str, np.ndarray]]
+Filled = tuple[WritableStore, dict[str, np.ndarray]]
 
 
 @pytest.fixture
-def filled(store: Store) -> Filled:
+def filled(store: WritableStore) -> Filled:
     """Five documents of eight chunks each; every chunk's id with its vector."""
     return store, fill(store)

@@ -7,14 +7,14 @@ import numpy as np
 from index.chunks import Chunk, embedding_key
 from index.documents import Document, Locator, Voice
 from index.ledger import Entry
-from index.store import Store
+from index.store import WritableStore
 
 DIMENSIONS = 16
 WORDS = ["treaty", "river", "alliance", "border", "dam", "army", "water", "north", "south", "bank"]
 
 
 def entry(
-    store: Store,
+    store: WritableStore,
     name: str,
     texts: list[str],
     seed: int,
@@ -58,7 +58,7 @@ SOURCES = {
 """Of each document who speaks in it, its kind and its date."""
 
 
-def fill(store: Store) -> dict[str, np.ndarray]:
+def fill(store: WritableStore) -> dict[str, np.ndarray]:
     """Five documents of eight chunks each; gives every chunk's vector by its id."""
     vectors: dict[str, np.ndarray] = {}
     for seed in range(5):
@@ -69,7 +69,7 @@ def fill(store: Store) -> dict[str, np.ndarray]:
     return vectors
 
 
-def fill_with_sources(store: Store) -> dict[str, np.ndarray]:
+def fill_with_sources(store: WritableStore) -> dict[str, np.ndarray]:
     vectors: dict[str, np.ndarray] = {}
     for seed, (name, (voice, kind, published)) in enumerate(SOURCES.items()):
         made, rows = entry(store, name, texts_of(seed, 60), seed, voice=voice, kind=kind, published=published)

@@ -16,7 +16,7 @@ from index.errors import StoreError, StoreMismatch
 from index.filters import Filter
 from index.ledger import Entry
 from index.lexical import analyse
-from index.store import Hit, Store
+from index.store import Hit, Store, WritableStore
 from tests.contracts.conftest import Filled, Stores
 from tests.contracts.filling import DIMENSIONS, entry, fill_with_sources, texts_of
 
@@ -217,7 +217,7 @@ def test_words_weigh_what_the_documents_say_however_they_came_there(stores: Stor
 
 
 @pytest.mark.words
-def test_a_word_in_many_titles_does_not_hide_the_texts_that_hold_it(store: Store) -> None:
+def test_a_word_in_many_titles_does_not_hide_the_texts_that_hold_it(store: WritableStore) -> None:
     """Words of titles count half: however many passages have one there, those whose text has it come first."""
     book, _ = entry(store, "book.md", [f"Section {number} on rivers and dams." for number in range(300)], 70)
     chunks = [replace(chunk, headings=(f"Part {chunk.start}",)) for chunk in book.chunks]
@@ -265,3 +265,17 @@ def test_a_long_document_and_a_long_word_are_kept_whole(filled: Filled) -> None:
     assert {chunk.text for chunk in store.get(keys).values()} == set(long)
     if searches_words(store):
         assert texts(store, store.lexical("sentence 1217", 1)) == [long[1218]]
+
+
+def test_long_headings_and_a_long_name_of_a_voice_are_kept_whole(filled: Filled) -> None:
+    store, _ = filled
+    before = store.term_weights("river heading")
+    made, _ = entry(store, "headed.md", ["Rivers wander.", "Rivers meet."], 61)
+    headings, voice = ("Heading " * 10_000, "Part"), Voice("Ä" * 40_000, "B")
+    chunks = [replace(chunk, headings=headings, voice=voice) for chunk in made.chunks]
+    store.apply(put=[replace(made, chunks=chunks)])
+    kept = store.get(store.keys_of(Filter(documents=("headed.md",)))).values()
+    assert list(kept) == chunks and voice.speaker in store.speaker_names()
+    store.apply(remove=["headed.md"])
+    store.derive()
+    assert store.term_weights("river heading") == pytest.approx(before)
