@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import RLock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from index.milvus_collections import (
     Counts,
     Generation,
     Head,
+    State,
     days,
     halves_of,
     plain,
@@ -47,20 +48,12 @@ _LOOKED_AT, _EACH = 128, 2
 # An engine's own BM25 only finds candidates: how many for each hit, and beside them.
 _CANDIDATES, _MORE = 4, 100
 _DOCUMENTS_KEPT = 64
-NO_WORDS = "none"
 # Of a row of which only the text is asked for.
 _EMPTY = {"headings": "[]", "voice": '["", null]', "start": 0, "stop": 0, "tokens": 0}
 
 Given = TypeVar("Given")
 _Candidates = tuple[list[tuple[dict[str, Any], float]], float | None]
 """Rows with their scores, and the most that any other row may score; None where there is no other."""
-
-
-class State(NamedTuple):
-    generation: int
-    version: int
-    documents: int
-    chunks: int
 
 
 class MilvusStore:
@@ -111,12 +104,12 @@ class MilvusStore:
 
     def _published(self) -> int | None:
         """The generation that readers see."""
-        target = self._server.alias(self.address.name)
-        if target is None:
-            if self.address.name in self._server.names(self.address.name):
-                raise self._foreign()
-            return None
-        name, _, rest = target.partition("__")
+        described = self._server.described(self.address.name)
+        return self._number(described[0]) if described else None
+
+    def _number(self, collection: str) -> int:
+        """Of the generation whose chunks it holds."""
+        name, _, rest = collection.partition("__")
         number, _, what = rest.partition("__")
         if name != self.address.name or what != "chunks" or not number.isdecimal():
             raise self._foreign()
@@ -157,24 +150,23 @@ class MilvusStore:
     def _follow(self) -> State:
         """What the index is now; forgets what was read of an earlier state."""
         with self._lock:
-            number = self._published()
-            if number is None:
+            described = self._server.described(self.address.name)
+            if described is None:
                 raise CollectionGone(f"the index in {self.address} is not there any more; build it with: assistant index")
-            if number != self._here.number:
+            if (number := self._number(described[0])) != self._here.number:
                 found = Generation(self._server, number)
                 if built_with(found) != self._built:
                     raise StoreMismatch(
                         f"the index in {self.address} was meanwhile rebuilt in another way; start again to use it."
                     )
                 self._generation = found
-            return self._see(self._here)
+            state = self._seen_now(self._here.state_of(described[1]))
+            self._server.as_of = state.as_of
+            return state
 
-    def _see(self, generation: Generation) -> State:
-        told = generation.meta("state").get("state")
-        if told is None:
+    def _seen_now(self, state: State | None) -> State:
+        if state is None:
             raise StoreDamaged(f"the index in {self.address} is damaged; rebuild it with: assistant index --rebuild")
-        values = json.loads(told)
-        state = State(generation.number, values["version"], values["documents"], values["chunks"])
         if state != self._seen:
             self._forget()
             self._seen = state
@@ -203,10 +195,6 @@ class MilvusStore:
     @property
     def dimensions(self) -> int:
         return int(self._built[1] or 0)
-
-    @property
-    def _has_words(self) -> bool:
-        return self.meta("words") != NO_WORDS
 
     def meta(self, name: str) -> str | None:
         return self._generation.meta(name).get(name) if self._generation else None
@@ -242,7 +230,7 @@ class MilvusStore:
         words = list(dict.fromkeys(analyse(text)))[:_MOST_QUERY_TERMS]
 
         def find(state: State) -> list[Hit]:
-            if not self._has_words:
+            if not self._here.has_words:
                 raise StoreError(
                     f"the Milvus server of {self.address} cannot search for words, which Milvus 2.5 or newer does; use that, "
                     "or set retrieval = dense."
@@ -279,12 +267,13 @@ class MilvusStore:
     def _search(
         self, data: list[Any], column: str, limit: int, where: str, fields: list[str], params: dict[str, Any]
     ) -> list[tuple[dict[str, Any], float]]:
-        hits = self._server.call(
-            "search", self._here.chunks, data=data, anns_field=column, limit=limit, filter=where, output_fields=fields,
-            search_params=params,
-        )[0]  # fmt: skip
+        hits = self._server.search(
+            self._here.chunks, data, anns_field=column, limit=limit, filter=where, output_fields=fields, search_params=params
+        )
         # Older servers do not tell what the primary key is called.
-        return [({"key": int(hit.get("key", hit.get("id"))), **hit["entity"]}, float(hit["distance"])) for hit in hits]
+        return [
+            ({"key": int(hit["key"] if "key" in hit else hit["id"]), **hit["entity"]}, float(hit["distance"])) for hit in hits
+        ]
 
     def _found(
         self, state: State, ask: Callable[[int, str], _Candidates], count: int, only: Filter | None, *, first: int
@@ -355,7 +344,7 @@ class MilvusStore:
     def _totals(self) -> tuple[int, tuple[int, int], list[str]]:
         """(chunks, words of places and of texts, speakers), as last saved and changed since by this builder."""
         if self._told is None:
-            saved = json.loads(self._here.meta("stats").get("stats") or "null")
+            saved = json.loads(self._here.meta("stats", strong=False).get("stats") or "null")
             if saved is None:
                 self._told = 0, (0, 0), []
             else:
@@ -498,7 +487,7 @@ class MilvusStore:
     def derived_state(self) -> dict[str, str]:
         counted = self.meta("counted") == "yes"
         words = "current" if counted else "a build was cut short; until the next one, words weigh as they did before it"
-        if not self._has_words:
+        if not self._here.has_words:
             words = "current, but this server cannot search for words (Milvus 2.5 or newer does)"
         told = self._server.call("describe_index", self._here.chunks, "vector")
         return {"words": words, "vectors": f"current, {told.get('index_type', 'indexed')} on Milvus {self._server.version}"}

@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 
 from index.errors import StoreError
 from index.ledger import Entry
-from index.milvus import NO_WORDS, Given, MilvusStore, State, built_with
+from index.milvus import Given, MilvusStore, built_with
 from index.milvus_collections import (
     CHUNKS_OF_A_DOCUMENT,
     FIELDS,
     FORMAT,
     META,
+    NO_WORDS,
     PART,
     PIECE,
     Counts,
     Generation,
     Head,
+    State,
     halves_of,
 )
 from index.milvus_server import Lease, MilvusServer, number_of
@@ -47,6 +49,8 @@ class MilvusVectors:
     def among(self, digests: Iterable[bytes]) -> set[bytes]:
         if self._opened is None:
             server = MilvusServer(self.address)
+            # Any state will do: what it does not find is made once more.
+            server.as_of = 1
             self._opened = [Generation(server, number) for number in self.generations]
         wanted, found = set(digests), set[bytes]()
         for generation in self._opened:
@@ -79,7 +83,7 @@ class MilvusBuilder(MilvusStore):
             if published is not None and number < published:
                 break
             found = Generation(self._server, number)
-            if found.format() == FORMAT:
+            if found.format() == FORMAT and found.state() is not None:
                 return found
             # Half made or half dropped when a builder was killed, unless readers see it.
             if number == published and not self._rebuild:
@@ -93,7 +97,7 @@ class MilvusBuilder(MilvusStore):
 
     def _follow(self) -> State:
         with self._lock:
-            return self._see(self._generation) if self._generation else State(0, 0, 0, 0)
+            return self._seen_now(self._generation.state()) if self._generation else State(0, 0, 0, 0, None)
 
     @property
     def _is_counted(self) -> bool:
@@ -130,16 +134,16 @@ class MilvusBuilder(MilvusStore):
                 each for each in (Generation(self._server, number) for number in numbers) if self._server.names(each.records)
             ]
             revision = max([int(each.meta("revision").get("revision", 0)) for each in whole], default=0)
-            version = self._follow().version
+            version = max([state.version for each in whole if (state := each.state())], default=0)
             for each in numbers:
                 if published is None or each > published:
                     Generation(self._server, each).drop()
             made = Generation(self._server, max(numbers, default=0) + 1)
             has_words = _at_least(self._server.version, (2, 5))
             made.create(int(json.loads(values["dimensions"])), has_words=has_words)
-            state = json.dumps({"version": version + 1, "documents": 0, "chunks": 0})
             made.set_meta({**values, "revision": str(revision), "words": "bm25" if has_words else NO_WORDS, "counted": "yes"})
-            made.set_meta({"state": state, "format": FORMAT})
+            made.set_state(version=version + 1, documents=0, chunks=0)
+            made.set_meta({"format": FORMAT})
             self._generation, self._change, self._dead, self._revisions = made, Counts(), [], (0, 0)
             self._forget()
             self._built = built_with(self._generation)
@@ -190,13 +194,14 @@ class MilvusBuilder(MilvusStore):
             digests = {digest for entry in put for digest in entry.vector_keys}
             self._waiting |= here.vectors(digests - self._waiting.keys())
             names = [*(entry.document.id for entry in put), *remove]
+            self._heads_of(map(number_of, names))
             former = {name: head for name in names if (head := self._head(name))}
             added: list[Head] = []
             try:
                 putting = [
                     (entry, self._next_revision(), [self._waiting[digest] for digest in entry.vector_keys]) for entry in put
                 ]
-                added = here.put(putting, self._change, self._has_words)
+                added = here.put(putting, self._change, here.has_words)
                 for head in former.values():
                     for row in here.rows_of(head, ["place", *FIELDS]):
                         chunk = here.chunk(row)
@@ -206,8 +211,7 @@ class MilvusBuilder(MilvusStore):
                 documents = state.documents + len(added) - len(former)
                 chunks = state.chunks + sum(head.row.chunks for head in added)
                 chunks -= sum(head.row.chunks for head in former.values())
-                told = {"version": state.version + 1, "documents": documents, "chunks": chunks}
-                here.set_meta({"state": json.dumps(told)})
+                here.set_state(version=state.version + 1, documents=documents, chunks=chunks)
                 # Chunks of removed documents stay until the words are counted: a renamed file finds its vectors again.
                 self._dead += [former[name].revision for name in remove if name in former]
                 here.delete([former[entry.document.id].revision for entry in put if entry.document.id in former])
@@ -255,7 +259,7 @@ class MilvusBuilder(MilvusStore):
         parts = here.put_text(f"s.{stamp}", json.dumps({name: count for name, count in people.items() if count > 0}), kind=META)
         stats = {"chunks": chunks, "words": list(words), "stamp": stamp, "parts": parts}
         here.set_meta({"stats": json.dumps(stats)})
-        here.set_meta({"state": json.dumps({"version": stamp, "documents": state.documents, "chunks": state.chunks})})
+        here.set_state(version=stamp, documents=state.documents, chunks=state.chunks)
         if before and before["stamp"] != stamp:
             old = [f"s.{before['stamp']}.{at}" for at in range(before["parts"])]
             self._server.call("delete", here.records, ids=old, writes=True)
@@ -281,8 +285,8 @@ class MilvusBuilder(MilvusStore):
             left = self._server.each(here.records, f"kind == {PART} or kind == {PIECE}", ["id", "number"])
             dead |= {int(row["number"]) for row in left} - live
             here.delete(sorted(dead))
-            state, saved = json.loads(here.meta("state")["state"]), json.loads(here.meta("stats").get("stats") or "null")
-            here.set_meta({"state": json.dumps({"version": state["version"] + 1, "documents": len(heads), "chunks": chunks})})
+            state, saved = self._follow(), json.loads(here.meta("stats").get("stats") or "null")
+            here.set_state(version=state.version + 1, documents=len(heads), chunks=chunks)
             # Readers have the former counts meanwhile, each word until its own is written.
             here.put_terms(counts.holding)
             here.keep_terms(counts.holding)

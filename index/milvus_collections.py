@@ -12,7 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,14 +32,31 @@ META, HEAD, PART, TERM, PIECE = range(5)
 """Kinds of records."""
 WORDS = ("text_words", "place_words")
 """Fields whose words are searched."""
+NO_WORDS = "none"
+"""Noted where the server searches vectors only."""
+_STATE = "assistant.state"
+"""Property of the collection of chunks. A server tells properties at once; rows it tells after it has waited for all writes."""
 _PART = 60_000
 _REVISIONS_AT_ONCE = 100
+_SAME = 1_000
+"""Rows asked for at once of those that may have a vector."""
 _MOST_FOLDERS = 64
 # Characters of a title in a list of documents.
 _LISTED = 2_000
 # Of HNSW: links of each vector, and candidates looked at when one is put in.
 _LINKS, _LOOKED_AT = 16, 200
 FIELDS = ("key", "document", "name", "ordinal", "start", "stop", "tokens", "headings", "voice", "text", "pieces")
+
+
+class State(NamedTuple):
+    """What a reader must know before it reads."""
+
+    generation: int
+    version: int
+    documents: int
+    chunks: int
+    as_of: int | None
+    """What was written until then by the server's clock belongs to it; None where the server does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +155,32 @@ class Generation:
 
     def format(self) -> str | None:
         """None where it is half made, or half dropped."""
-        kept = self.meta("format", "state") if self.server.names(self.records) else {}
-        return kept.get("format") if "state" in kept else None
+        return self.meta("format").get("format") if self.server.names(self.records) else None
 
-    def meta(self, *names: str) -> dict[str, str]:
-        rows = self.server.rows(self.records, [f"m.{name}" for name in names], ["id", "body"])
+    @cached_property
+    def has_words(self) -> bool:
+        return self.meta("words").get("words") != NO_WORDS
+
+    def state(self) -> State | None:
+        described = self.server.described(self.chunks)
+        return self.state_of(described[1]) if described else None
+
+    def state_of(self, properties: Mapping[str, str]) -> State | None:
+        """Out of what is noted of its chunks."""
+        try:
+            told = json.loads(properties[_STATE])
+            return State(self.number, told["version"], told["documents"], told["chunks"], told["as_of"])
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def set_state(self, *, version: int, documents: int, chunks: int) -> None:
+        """Readers see what was written before from now on."""
+        as_of = self.server.written(self.chunks, self.records)
+        told = {"version": version, "documents": documents, "chunks": chunks, "as_of": as_of}
+        self.server.note(self.chunks, {_STATE: json.dumps(told)})
+
+    def meta(self, *names: str, strong: bool = True) -> dict[str, str]:
+        rows = self.server.rows(self.records, [f"m.{name}" for name in names], ["id", "body"], strong=strong)
         return {str(row["id"]).removeprefix("m."): str(row["body"]) for row in rows}
 
     def set_meta(self, values: Mapping[str, str]) -> None:
@@ -273,8 +312,8 @@ class Generation:
     def rows_of(self, head: Head, fields: Sequence[str] = FIELDS) -> list[dict[str, Any]]:
         """The rows of a document's chunks, in their order."""
         begin = head.revision * CHUNKS_OF_A_DOCUMENT
-        where = f"key >= {begin} and key < {begin + CHUNKS_OF_A_DOCUMENT}"
-        return sorted(self.server.each(self.chunks, where, fields, key="key"), key=lambda row: int(row["key"]))
+        rows = self.server.rows(self.chunks, range(begin, begin + head.row.chunks), list(dict.fromkeys(["key", *fields])))
+        return sorted(rows, key=lambda row: int(row["key"]))
 
     def document(self, head: Head) -> Document:
         """Raises StoreError where it is not what was written."""
@@ -290,27 +329,30 @@ class Generation:
 
     def vectors(self, digests: Iterable[bytes]) -> dict[bytes, NDArray[np.float32]]:
         """Those of these texts that some chunk has."""
-        wanted = {_halves(digest): digest for digest in digests}
-        found: dict[bytes, NDArray[np.float32]] = {}
-        asked = list(wanted)
-        for begin in range(0, len(asked), _REVISIONS_AT_ONCE):
-            numbers = [first for first, _ in asked[begin : begin + _REVISIONS_AT_ONCE]]
-            fields = ["embedding", "embedding_rest", "vector"]
-            for row in self.server.each(self.chunks, f"embedding in {numbers}", fields, key="key"):
-                digest = wanted.get((int(row["embedding"]), int(row["embedding_rest"])))
-                if digest is not None:
-                    found[digest] = np.asarray(row["vector"], dtype=np.float32)
-        return found
+        rows = self._with_vectors(digests, ["vector"])
+        return {name: np.asarray(row["vector"], dtype=np.float32) for name, row in rows.items()}
 
     def vectors_among(self, digests: Iterable[bytes]) -> set[bytes]:
         """Those of these texts of which some chunk has the vector."""
-        wanted = {_halves(digest): digest for digest in digests}
-        asked, found = list(wanted), set[bytes]()
-        for begin in range(0, len(asked), _REVISIONS_AT_ONCE):
-            numbers = [first for first, _ in asked[begin : begin + _REVISIONS_AT_ONCE]]
-            for row in self.server.each(self.chunks, f"embedding in {numbers}", ["embedding", "embedding_rest"], key="key"):
-                if (name := (int(row["embedding"]), int(row["embedding_rest"]))) in wanted:
-                    found.add(wanted[name])
+        return set(self._with_vectors(digests, []))
+
+    def _with_vectors(self, digests: Iterable[bytes], fields: Sequence[str]) -> dict[bytes, dict[str, Any]]:
+        """For each of these texts that some chunk has, the row of one."""
+        asked = sorted({_halves(digest): digest for digest in digests}.items())
+        found: dict[bytes, dict[str, Any]] = {}
+        batches = [asked[begin : begin + _REVISIONS_AT_ONCE] for begin in range(0, len(asked), _REVISIONS_AT_ONCE)]
+        while batches:
+            batch = batches.pop()
+            wanted = dict(batch)
+            numbers = [first for first, _ in wanted]
+            rows = self.server.some(self.chunks, f"embedding in {numbers}", ["embedding", "embedding_rest", *fields], most=_SAME)
+            for row in rows:
+                if digest := wanted.get((int(row["embedding"]), int(row["embedding_rest"]))):
+                    found[digest] = row
+            if len(rows) == _SAME and len(batch) > 1:
+                # Texts that many chunks share crowd out others.
+                left = [each for each in batch if each[1] not in found]
+                batches += [half for half in (left[: len(left) // 2], left[len(left) // 2 :]) if half]
         return found
 
     def delete(self, revisions: Sequence[int]) -> None:

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -55,6 +55,10 @@ class MilvusServer:
         self.address = address
         self.guard: Callable[[], float] | None = None
         """Asked before each write how many seconds it may take: of a builder, whose lease runs out. Raises StoreBusy."""
+        self.as_of: int | None = None
+        """What is read must be at least as new as this time of the server's clock; None for what is written up to now, for
+        which some servers wait a while."""
+        self._written: set[str] = set()
         self._connecting = threading.Lock()
         self._client = self._connected()
 
@@ -117,7 +121,10 @@ class MilvusServer:
                 timeout = min(timeout, self.guard())
             return _called(client, name, args, {**options, "timeout": timeout})
 
-        return self._patiently(ask, writes=writes)
+        told = self._patiently(ask, writes=writes)
+        if name in ("upsert", "delete"):
+            self._written.add(args[0])
+        return told
 
     def _patiently(self, ask: Callable[[Any], Given], *, writes: bool = False) -> Given:
         """What a client is asked, again for a while where the server is away."""
@@ -176,15 +183,31 @@ class MilvusServer:
         """Of the collections whose names begin so."""
         return sorted(name for name in self.call("list_collections") if name.startswith(prefix))
 
-    def alias(self, name: str) -> str | None:
-        """The collection that an alias stands for."""
+    def described(self, name: str) -> tuple[str, dict[str, str]] | None:
+        """The collection that a name or an alias stands for, and what is noted of it. Told at once, where rows come late."""
         try:
-            return str(self.call("describe_alias", name)["collection_name"])
-        except StoreError as error:
-            told = str(getattr(error.__cause__, "message", "")).lower()
-            if "alias" in told and any(words in told for words in ("not exist", "not found", "n't exist")):
-                return None
-            raise
+            told = self.call("describe_collection", name)
+        except CollectionGone:
+            return None
+        return str(told["collection_name"]), {str(key): str(value) for key, value in told["properties"].items()}
+
+    def note(self, collection: str, properties: Mapping[str, str]) -> None:
+        self.call("alter_collection_properties", collection, properties=dict(properties), writes=True)
+
+    def written(self, *collections: str) -> int | None:
+        """When this process last wrote to one of them, by the server's clock; None where the server does not tell."""
+        from pymilvus.client.ts_utils import get_collection_ts
+
+        endpoint = f"{self.address.host}:{self.address.port}"
+        return max((get_collection_ts(each, endpoint) for each in collections), default=0) or None
+
+    def _newness(self, collection: str, *, strong: bool) -> dict[str, Any]:
+        """How new must be what is read: of a builder what it wrote itself, since nobody else writes."""
+        if collection in self._written:
+            return {"consistency_level": "Session"}
+        if self.as_of is not None and not strong:
+            return {"consistency_level": "Customized", "guarantee_timestamp": self.as_of}
+        return {}
 
     def upsert(self, collection: str, rows: Iterable[dict[str, Any]], *, most: int = _ROWS_AT_ONCE) -> None:
         """In batches that a server takes; one waits for the other, so a slow server slows what feeds it."""
@@ -199,12 +222,23 @@ class MilvusServer:
         if batch:
             self.call("upsert", collection, batch, writes=True)
 
-    def rows(self, collection: str, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
-        """The rows of these primary keys that there are."""
+    def rows(self, collection: str, ids: Sequence[Any], fields: Sequence[str], *, strong: bool = False) -> list[dict[str, Any]]:
+        """The rows of these primary keys that there are. strong: as they are now, whatever `as_of` is."""
         found: list[dict[str, Any]] = []
         for begin in range(0, len(ids), _ROWS_AT_ONCE):
-            found += self.call("query", collection, ids=list(ids[begin : begin + _ROWS_AT_ONCE]), output_fields=list(fields))
+            some = list(ids[begin : begin + _ROWS_AT_ONCE])
+            newness = self._newness(collection, strong=strong)
+            found += self.call("query", collection, ids=some, output_fields=list(fields), **newness)
         return found
+
+    def some(self, collection: str, where: str, fields: Sequence[str], *, most: int = MOST_ROWS) -> list[dict[str, Any]]:
+        """Rows that an expression allows, in any order, and no more than `most` of them."""
+        newness = self._newness(collection, strong=False)
+        return list(self.call("query", collection, filter=where, output_fields=list(fields), limit=most, **newness))
+
+    def search(self, collection: str, data: list[Any], **options: Any) -> list[dict[str, Any]]:
+        """The hits of one query."""
+        return list(self.call("search", collection, data=data, **options, **self._newness(collection, strong=False))[0])
 
     def each(
         self, collection: str, where: str, fields: Sequence[str], *, key: str = "id", at_once: int = 1_000
