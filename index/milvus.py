@@ -186,11 +186,11 @@ class MilvusStore:
 
     @property
     def is_being_built(self) -> bool:
-        collection = lease_collection(self.address)
-        if not self._server.names(collection):
-            return False
         now = int(time.time() * 1_000)
-        return any(True for _ in self._server.each(collection, f"number > {now}", ["id"]))
+        try:
+            return bool(self._server.some(lease_collection(self.address), f"number > {now}", ["id"], most=1, strong=True))
+        except CollectionGone:
+            return False
 
     @property
     def dimensions(self) -> int:

@@ -231,9 +231,11 @@ class MilvusServer:
             found += self.call("query", collection, ids=some, output_fields=list(fields), **newness)
         return found
 
-    def some(self, collection: str, where: str, fields: Sequence[str], *, most: int = MOST_ROWS) -> list[dict[str, Any]]:
+    def some(
+        self, collection: str, where: str, fields: Sequence[str], *, most: int = MOST_ROWS, strong: bool = False
+    ) -> list[dict[str, Any]]:
         """Rows that an expression allows, in any order, and no more than `most` of them."""
-        newness = self._newness(collection, strong=False)
+        newness = self._newness(collection, strong=strong)
         return list(self.call("query", collection, filter=where, output_fields=list(fields), limit=most, **newness))
 
     def search(self, collection: str, data: list[Any], **options: Any) -> list[dict[str, Any]]:

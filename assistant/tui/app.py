@@ -203,31 +203,33 @@ class ChatApp(App[None]):
             self._tell_ready()
 
     def _follow_store(self) -> None:
-        """Another process may have brought the index up to date: answers see it by themselves, the state line through this."""
         busy = any(worker.group in ("load", "state") and not worker.is_finished for worker in self.workers)
         if self.assistant is not None and not busy:
-            with suppress(AssistantError):
-                # While a build goes on every document is a new version: what it comes to is told when it is done.
-                store = self.assistant.store
-                if not store.is_being_built and store.version != self.version:
-                    self._tell_new_state()
-                elif self.is_watching:
-                    self._look_for_changes()
+            self._look_at_store(self.assistant)
 
     @work(thread=True, exclusive=True, group="state")
-    def _tell_new_state(self) -> None:
-        with self._troubles_shown():
-            self._tell_ready()
+    def _look_at_store(self, assistant: Assistant) -> None:
+        """Another process may have brought the index up to date: answers see it by themselves, the state line through this.
 
-    @work(thread=True, exclusive=True, group="state")
-    def _look_for_changes(self) -> None:
+        In a thread: where the index is shared, it is asked over a network.
+        """
+        with suppress(AssistantError):
+            # While a build goes on every document is a new version: what it comes to is told when it is done.
+            store = assistant.store
+            if not store.is_being_built and store.version != self.version:
+                with self._troubles_shown():
+                    self._tell_ready()
+            elif self.is_watching:
+                with self._troubles_shown():
+                    self._look_for_changes(assistant)
+
+    def _look_for_changes(self, assistant: Assistant) -> None:
         """Takes changes in when they have settled: the same at two looks."""
-        with self._troubles_shown():
-            drift = self.assistant.drift() if self.assistant is not None else None
-            settled, self._drift_seen = drift == self._drift_seen, drift
-            if drift is not None and not drift.is_empty and settled:
-                self._drift_seen = None
-                self.call_from_thread(self.update_index)
+        drift = assistant.drift()
+        settled, self._drift_seen = drift == self._drift_seen, drift
+        if drift is not None and not drift.is_empty and settled:
+            self._drift_seen = None
+            self.call_from_thread(self.update_index)
 
     @contextmanager
     def _troubles_shown(self) -> Iterator[None]:

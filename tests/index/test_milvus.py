@@ -399,16 +399,15 @@ def test_a_reader_looks_again_where_a_builder_changes_what_it_reads(
         builder.finish("{}")
         reader = open_store(shared)
         assert isinstance(reader, MilvusStore)
-        versions, rows = 0, reader._server.rows
+        versions, call = 0, reader._server.call
 
-        def rows_between(collection: str, ids: list[object], fields: list[str]) -> list[dict[str, object]]:
+        def call_after_a_change(name: str, *told: object, **named: object) -> object:
             nonlocal versions
-            found = rows(collection, ids, fields)
-            if versions < 4 and "m.state" in ids:
+            if versions < 4:
                 versions += 1
                 builder.apply(put=[entry(builder, f"d{seed}", texts_of(seed, 8), seed)[0] for seed in range(5)])
                 builder.derive()
-            return found
+            return call(name, *told, **named)
 
         query = np.ones(DIMENSIONS, dtype=np.float32) / 4
         for ask in (
@@ -420,9 +419,9 @@ def test_a_reader_looks_again_where_a_builder_changes_what_it_reads(
             lambda: reader.damage() or 40,
         ):
             versions = 0
-            monkeypatch.setattr(reader._server, "rows", rows_between)
-            assert ask() == 40
-            monkeypatch.setattr(reader._server, "rows", rows)
+            monkeypatch.setattr(reader._server, "call", call_after_a_change)
+            assert ask() == 40 and versions == 4
+            monkeypatch.setattr(reader._server, "call", call)
         reader.close()
 
 
