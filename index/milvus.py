@@ -452,7 +452,7 @@ class MilvusStore:
             where = self._where(only) if state.chunks else None
             if where is None:
                 return np.array([], dtype=np.int64)
-            rows = list(self._server.each(self._here.chunks, where or "key >= 0", ["document"], key="key"))
+            rows = list(self._server.each(self._here.chunks, where or "key >= 0", ["document"], key="key", at_once=10_000))
             return np.array(sorted(self._live(rows)), dtype=np.int64)
 
         return self._steady(find)

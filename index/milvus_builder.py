@@ -71,6 +71,7 @@ class MilvusBuilder(MilvusStore):
         self._dead: list[int] = []
         """Revisions whose chunks are dropped when the words are counted."""
         self._revisions = 0, 0
+        self._touched = False
         super().__init__(address)
         self._server.guard = lease.left
         if self._generation and not rebuild and self._generation.meta("counted").get("counted") == "no":
@@ -106,7 +107,7 @@ class MilvusBuilder(MilvusStore):
 
     def close(self) -> None:
         with self._lock:
-            if self._generation and not self._is_counted:
+            if self._generation and (self._touched or not self._is_counted):
                 # Stopped in the middle: else the next build would have to count every word again.
                 with suppress(StoreError):
                     self.derive()
@@ -229,6 +230,8 @@ class MilvusBuilder(MilvusStore):
                 told = replace(head, row=replace(head.row, size=size, modified=modified))
                 self._write().put_heads([told])
                 self._heads[number_of(document_id)], self._listed = told, None
+                # Told to readers once, by `derive`: a checkout may touch every file.
+                self._touched = True
 
     def derive(self) -> None:
         """Saves what word search must know of all chunks, and drops those of removed documents."""
@@ -238,9 +241,13 @@ class MilvusBuilder(MilvusStore):
             if self._is_counted and saved is not None:
                 if here.meta("counted").get("counted") != "yes":
                     here.set_meta({"counted": "yes"})
+                if self._touched:
+                    state = self._follow()
+                    here.set_state(version=state.version + 1, documents=state.documents, chunks=state.chunks)
+                    self._touched = False
                 return
             # Done or not, it is not done twice: where it is cut short, the next builder counts anew.
-            self._change, self._dead = Counts(), []
+            self._change, self._dead, self._touched = Counts(), [], False
             people = Counter(json.loads(here.text(f"s.{saved['stamp']}", saved["parts"]) or "{}") if saved else {})
             people.update(change.speakers)
             words = list(change.holding)
@@ -300,10 +307,14 @@ class MilvusBuilder(MilvusStore):
             if published not in (None, here.number):
                 self._carry_over(Generation(self._server, published or 0), keeps)
             here.set_meta({"failed": failed, "finished": "yes"})
-            if published is None:
-                self._server.call("create_alias", here.chunks, self.address.name, writes=True)
-            elif published != here.number:
-                self._server.call("alter_alias", here.chunks, self.address.name, writes=True)
+            if published != here.number:
+                try:
+                    how = "create_alias" if published is None else "alter_alias"
+                    self._server.call(how, here.chunks, self.address.name, writes=True)
+                except StoreError:
+                    # Sent again after a lost reply it is refused, for it is done.
+                    if self._published() != here.number:
+                        raise
             for number in Generation.numbers(self._server):
                 if number not in (published, here.number):
                     Generation(self._server, number).drop()

@@ -177,7 +177,9 @@ class MilvusServer:
 
     def drop(self, name: str) -> None:
         if name in self.names(name):
-            self.call("drop_collection", name, writes=True)
+            # Sent again after a lost reply it finds none.
+            with suppress(CollectionGone):
+                self.call("drop_collection", name, writes=True)
 
     def names(self, prefix: str) -> list[str]:
         """Of the collections whose names begin so."""

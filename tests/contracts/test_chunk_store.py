@@ -255,8 +255,13 @@ def test_what_a_build_notes_is_read_again(stores: Stores, filled: Filled) -> Non
     stores.reader().check(fingerprint="model:1", chunk_tokens=200)
     with pytest.raises(StoreMismatch, match="--rebuild"):
         stores.reader().check(fingerprint="model:2")
+    readers = [stores.reader()]
+    assert len(readers[0].documents()) == 5
     stores.builder.touch("d1", size=7, modified=8)
-    assert [(row.size, row.modified) for row in stores.reader().documents() if row.id == "d1"] == [(7, 8)]
+    stores.builder.derive()
+    readers.append(stores.reader())
+    for reader in readers:
+        assert [(row.size, row.modified) for row in reader.documents() if row.id == "d1"] == [(7, 8)]
 
 
 def test_a_long_document_and_a_long_word_are_kept_whole(filled: Filled) -> None:

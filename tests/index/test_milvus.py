@@ -577,11 +577,14 @@ def test_lost_replies_and_busy_servers_double_nothing(
 
     more(corpus, 5)
     lost = grpc.StatusCode.UNAVAILABLE
-    proxy = Proxy(milvus, trouble=lambda name, count: lost if name in ("Upsert", "Delete") and count % 3 == 1 else None).start()
+    writes = {"Upsert", "Delete", "AlterCollection", "CreateAlias", "AlterAlias", "DropCollection"}
+    proxy = Proxy(milvus, trouble=lambda name, count: lost if name in writes and count % 3 == 1 else None).start()
     run_build(proxied(proxy.port, shared), embedder)
     (corpus / "gauge01.txt").unlink()
     run_build(proxied(proxy.port, shared), embedder)
-    assert proxy.calls["Upsert"] > 10
+    for _ in range(2):
+        assert run_build(proxied(proxy.port, shared), embedder, rebuild=True).embedded == 0
+    assert proxy.calls["Upsert"] > 10 and all(proxy.calls[name] for name in writes)
     proxy.stop()
     run_build(settings, embedder)
     local, engine = open_store(settings), open_store(shared)
