@@ -40,6 +40,8 @@ _BUILT_WITH = ("fingerprint", "dimensions", "chunk_tokens")
 _MOST_QUERY_TERMS = 256
 _LOOKS = 5
 """How often a reader looks again where a builder changes what it reads."""
+_BUILDER_SECONDS = 0.1
+"""A builder needs no longer to tell what it has written."""
 # Scores that differ by less are the same.
 _TIE = 1e-6
 _SPARE = 16
@@ -49,7 +51,7 @@ _LOOKED_AT, _EACH = 128, 2
 _CANDIDATES, _MORE = 4, 100
 _DOCUMENTS_KEPT = 64
 # Of a row of which only the text is asked for.
-_EMPTY = {"headings": "[]", "voice": '["", null]', "start": 0, "stop": 0, "tokens": 0}
+_EMPTY = {"start": 0, "stop": 0, "tokens": 0}
 
 Given = TypeVar("Given")
 _Candidates = tuple[list[tuple[dict[str, Any], float]], float | None]
@@ -72,6 +74,8 @@ class MilvusStore:
         self._terms: dict[str, tuple[int, int]] = {}
         self._told: tuple[int, tuple[int, int], list[str]] | None = None
         self._documents: dict[str, Document] = {}
+        self._takes_all = False
+        """Whether what no state tells of yet counts as well."""
         self._change = Counts()
         """By how much a builder has changed what word search must know since that was saved."""
         try:
@@ -130,7 +134,8 @@ class MilvusStore:
         The state last seen is looked in first: that it was still the same afterwards is enough.
         """
         with self._lock:
-            state = self._seen or self._follow()
+            state, looked_twice = self._seen or self._follow(), False
+            self._takes_all = False
             for attempt in range(_LOOKS):
                 failure = None
                 try:
@@ -140,10 +145,16 @@ class MilvusStore:
                 except StoreError as error:
                     failure = error
                 now = state if attempt + 1 == _LOOKS else self._follow()
-                if now == state:
-                    if failure is not None:
-                        raise failure
+                if now == state and failure is None:
                     return told
+                if now == state:
+                    if looked_twice or attempt + 1 == _LOOKS:
+                        raise failure or AssertionError
+                    # A builder may be about to tell what it has written, or was killed just then: all that is there counts.
+                    time.sleep(_BUILDER_SECONDS)
+                    looked_twice, now = True, self._follow()
+                    self._server.as_of, self._takes_all = None, True
+                    self._forget()
                 state = now
             raise AssertionError
 
@@ -154,7 +165,7 @@ class MilvusStore:
             if described is None:
                 raise CollectionGone(f"the index in {self.address} is not there any more; build it with: assistant index")
             if (number := self._number(described[0])) != self._here.number:
-                found = Generation(self._server, number)
+                found = self._readable(number)
                 if built_with(found) != self._built:
                     raise StoreMismatch(
                         f"the index in {self.address} was meanwhile rebuilt in another way; start again to use it."
@@ -237,7 +248,7 @@ class MilvusStore:
                 )
             if not words or count < 1:
                 return []
-            statistics = self._statistics(words)
+            statistics = self._statistics(words, state)
             asked = " ".join(plain(word) for word in words)
 
             def ask(limit: int, where: str) -> _Candidates:
@@ -323,8 +334,7 @@ class MilvusStore:
             told.append(f"(earliest > 0 and earliest <= {days(only.until)[1]})")
         return " and ".join(told)
 
-    def _statistics(self, words: Sequence[str]) -> Statistics:
-        state = self._follow()
+    def _statistics(self, words: Sequence[str], state: State) -> Statistics:
         chunks, totals, _ = self._totals()
         missing = [word for word in words if word not in self._terms]
         if missing:
@@ -359,7 +369,7 @@ class MilvusStore:
 
     def term_weights(self, text: str) -> dict[str, float]:
         words = list(dict.fromkeys(analyse(text)[:_MOST_QUERY_TERMS]))
-        return self._steady(lambda _: self._statistics(words).weights())
+        return self._steady(lambda state: self._statistics(words, state).weights())
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -367,8 +377,15 @@ class MilvusStore:
         wanted = set(documents)
         missing = wanted - self._heads.keys()
         if missing:
-            self._heads |= dict.fromkeys(missing) | self._here.heads(missing)
+            found = self._here.heads(missing)
+            self._check(found.values())
+            self._heads |= dict.fromkeys(missing) | found
         return {number: self._heads[number] for number in wanted}
+
+    def _check(self, heads: Iterable[Head]) -> None:
+        """Raises StoreError for one that was written after what was searched: its chunks may not be among what was found."""
+        if self._seen is not None and not self._takes_all and any(head.revision >= self._seen.revisions for head in heads):
+            raise StoreError(f"{self.address} is being built; do the same again in a moment.")
 
     def _head(self, document_id: str) -> Head | None:
         head = self._heads_of([number := number_of(document_id)])[number]
@@ -423,7 +440,9 @@ class MilvusStore:
     def _all_heads(self) -> list[Head]:
         def find(state: State) -> list[Head]:
             if self._listed is None:
-                self._listed = self._here.all_heads() if state.version else []
+                listed = self._here.all_heads() if state.version else []
+                self._check(listed)
+                self._listed = listed
                 self._heads |= {number_of(head.row.id): head for head in self._listed}
             return self._listed
 
@@ -469,20 +488,22 @@ class MilvusStore:
 
     def damage(self) -> str | None:
         try:
-            return self._steady(self._damage)
+            self._steady(self._read_all)
         except (StoreError, ValueError, KeyError, TypeError) as error:
             return str(error)
+        return None
 
-    def _damage(self, state: State) -> str | None:
+    def _read_all(self, state: State) -> None:
         total = 0
         for head in self._here.all_heads():
             self._here.document(head)
             rows = self._here.rows_of(head, ["vector"])
             lengths = np.linalg.norm(np.array([row["vector"] for row in rows], dtype=np.float32), axis=1) if rows else []
             if len(rows) != head.row.chunks or not np.allclose(lengths, 1.0, atol=0.01):
-                return f"{head.row.id} lacks chunks or their vectors"
+                raise StoreError(f"{head.row.id} lacks chunks or their vectors")
             total += len(rows)
-        return f"it holds {total} chunks and should hold {state.chunks}" if total != state.chunks else None
+        if total != state.chunks:
+            raise StoreError(f"it holds {total} chunks and should hold {state.chunks}")
 
     def derived_state(self) -> dict[str, str]:
         counted = self.meta("counted") == "yes"

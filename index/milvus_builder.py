@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import StoreError
+from index.errors import StoreBusy, StoreError
 from index.ledger import Entry
 from index.milvus import Given, MilvusStore, built_with
 from index.milvus_collections import (
@@ -30,7 +30,7 @@ from index.milvus_collections import (
     State,
     halves_of,
 )
-from index.milvus_server import Lease, MilvusServer, number_of
+from index.milvus_server import Lease, MilvusServer, Unreachable, number_of
 from index.settings import MilvusAddress
 
 _REVISIONS_AT_ONCE = 1_024
@@ -73,9 +73,12 @@ class MilvusBuilder(MilvusStore):
         self._revisions = 0, 0
         self._touched = False
         super().__init__(address)
-        self._server.guard = lease.left
-        if self._generation and not rebuild and self._generation.meta("counted").get("counted") == "no":
-            self._count_anew()
+        self._server.guard, self._takes_all = lease.left, True
+        if self._generation and not rebuild:
+            noted = self._generation.meta("counted", "touched")
+            self._touched = noted.get("touched") == "yes"
+            if noted.get("counted") == "no":
+                self._count_anew()
 
     def _opened(self) -> Generation | None:
         """The youngest generation, which may not be finished; None where nothing is built yet."""
@@ -84,8 +87,9 @@ class MilvusBuilder(MilvusStore):
             if published is not None and number < published:
                 break
             found = Generation(self._server, number)
-            if found.format() == FORMAT and found.state() is not None:
-                return found
+            with _half_made_or_dropped() if number != published else nullcontext():
+                if found.format() == FORMAT and found.state() is not None:
+                    return found
             # Half made or half dropped when a builder was killed, unless readers see it.
             if number == published and not self._rebuild:
                 return self._readable(number)
@@ -98,7 +102,16 @@ class MilvusBuilder(MilvusStore):
 
     def _follow(self) -> State:
         with self._lock:
-            return self._seen_now(self._generation.state()) if self._generation else State(0, 0, 0, 0, None)
+            if self._generation is None:
+                return State(0, 0, 0, 0, 0, None)
+            if self._seen is None or self._seen.generation != self._generation.number:
+                return self._seen_now(self._generation.state())
+            return self._seen
+
+    def _tell(self, *, version: int, documents: int, chunks: int) -> None:
+        """Readers see what was written before from now on."""
+        revisions = max(self._revisions[0], self._follow().revisions)
+        self._seen_now(self._here.set_state(version=version, documents=documents, chunks=chunks, revisions=revisions))
 
     @property
     def _is_counted(self) -> bool:
@@ -130,12 +143,13 @@ class MilvusBuilder(MilvusStore):
         with self._lock:
             self._lease.left()
             published, numbers = self._published(), Generation.numbers(self._server)
-            # One that was half dropped when a builder was killed has no records any more.
-            whole = [
-                each for each in (Generation(self._server, number) for number in numbers) if self._server.names(each.records)
-            ]
-            revision = max([int(each.meta("revision").get("revision", 0)) for each in whole], default=0)
-            version = max([state.version for each in whole if (state := each.state())], default=0)
+            revision = version = 0
+            for number in numbers:
+                former = Generation(self._server, number)
+                with _half_made_or_dropped():
+                    revision = max(revision, int(former.meta("revision").get("revision", 0)))
+                if state := former.state():
+                    version = max(version, state.version)
             for each in numbers:
                 if published is None or each > published:
                     Generation(self._server, each).drop()
@@ -143,7 +157,7 @@ class MilvusBuilder(MilvusStore):
             has_words = _at_least(self._server.version, (2, 5))
             made.create(int(json.loads(values["dimensions"])), has_words=has_words)
             made.set_meta({**values, "revision": str(revision), "words": "bm25" if has_words else NO_WORDS, "counted": "yes"})
-            made.set_state(version=version + 1, documents=0, chunks=0)
+            made.set_state(version=version + 1, documents=0, chunks=0, revisions=revision)
             made.set_meta({"format": FORMAT})
             self._generation, self._change, self._dead, self._revisions = made, Counts(), [], (0, 0)
             self._forget()
@@ -212,13 +226,13 @@ class MilvusBuilder(MilvusStore):
                 documents = state.documents + len(added) - len(former)
                 chunks = state.chunks + sum(head.row.chunks for head in added)
                 chunks -= sum(head.row.chunks for head in former.values())
-                here.set_state(version=state.version + 1, documents=documents, chunks=chunks)
+                self._tell(version=state.version + 1, documents=documents, chunks=chunks)
                 # Chunks of removed documents stay until the words are counted: a renamed file finds its vectors again.
                 self._dead += [former[name].revision for name in remove if name in former]
                 here.delete([former[entry.document.id].revision for entry in put if entry.document.id in former])
             except BaseException:
                 # What was counted may not be what was written: the next builder counts anew.
-                self._change, self._dead = Counts(), []
+                self._change, self._dead, self._touched, self._seen = Counts(), [], False, None
                 raise
             if len(self._waiting) > _WAITING:
                 self._waiting.clear()
@@ -228,10 +242,12 @@ class MilvusBuilder(MilvusStore):
             self._follow()
             if head := self._head(document_id):
                 told = replace(head, row=replace(head.row, size=size, modified=modified))
+                if not self._touched:
+                    # Told to readers once, by `derive`: a checkout may touch every file.
+                    self._write().set_meta({"touched": "yes"})
+                    self._touched = True
                 self._write().put_heads([told])
                 self._heads[number_of(document_id)], self._listed = told, None
-                # Told to readers once, by `derive`: a checkout may touch every file.
-                self._touched = True
 
     def derive(self) -> None:
         """Saves what word search must know of all chunks, and drops those of removed documents."""
@@ -243,7 +259,8 @@ class MilvusBuilder(MilvusStore):
                     here.set_meta({"counted": "yes"})
                 if self._touched:
                     state = self._follow()
-                    here.set_state(version=state.version + 1, documents=state.documents, chunks=state.chunks)
+                    self._tell(version=state.version + 1, documents=state.documents, chunks=state.chunks)
+                    here.set_meta({"touched": "no"})
                     self._touched = False
                 return
             # Done or not, it is not done twice: where it is cut short, the next builder counts anew.
@@ -266,12 +283,11 @@ class MilvusBuilder(MilvusStore):
         parts = here.put_text(f"s.{stamp}", json.dumps({name: count for name, count in people.items() if count > 0}), kind=META)
         stats = {"chunks": chunks, "words": list(words), "stamp": stamp, "parts": parts}
         here.set_meta({"stats": json.dumps(stats)})
-        here.set_state(version=stamp, documents=state.documents, chunks=state.chunks)
+        self._tell(version=stamp, documents=state.documents, chunks=state.chunks)
         if before and before["stamp"] != stamp:
             old = [f"s.{before['stamp']}.{at}" for at in range(before["parts"])]
             self._server.call("delete", here.records, ids=old, writes=True)
-        here.set_meta({"counted": "yes"})
-        self._forget()
+        here.set_meta({"counted": "yes", "touched": "no"})
 
     def _count_anew(self) -> None:
         """After a builder was killed: drops what it left half written, and counts every word again."""
@@ -291,9 +307,9 @@ class MilvusBuilder(MilvusStore):
                 counts.add(str(row["place"]), chunk.text, chunk.voice.speaker)
             left = self._server.each(here.records, f"kind == {PART} or kind == {PIECE}", ["id", "number"])
             dead |= {int(row["number"]) for row in left} - live
-            here.delete(sorted(dead))
             state, saved = self._follow(), json.loads(here.meta("stats").get("stats") or "null")
-            here.set_state(version=state.version + 1, documents=len(heads), chunks=chunks)
+            self._tell(version=state.version + 1, documents=len(heads), chunks=chunks)
+            here.delete(sorted(dead))
             # Readers have the former counts meanwhile, each word until its own is written.
             here.put_terms(counts.holding)
             here.keep_terms(counts.holding)
@@ -321,7 +337,7 @@ class MilvusBuilder(MilvusStore):
 
     def _carry_over(self, former: Generation, keeps: Callable[[str], bool]) -> None:
         """What could not be read this time keeps its former state, where that was built in the same way."""
-        if built_with(former) != self._built:
+        if former.format() != FORMAT or built_with(former) != self._built:
             return
         for head in former.all_heads():
             if keeps(head.row.id) and self._head(head.row.id) is None:
@@ -340,6 +356,17 @@ class MilvusBuilder(MilvusStore):
     def collect_garbage(self, *, spare: int) -> int:
         """Vectors are the chunks' own here: none is left over."""
         return 0
+
+
+@contextmanager
+def _half_made_or_dropped() -> Iterator[None]:
+    """What a builder left that was killed while it made or dropped a generation cannot be read."""
+    try:
+        yield
+    except (Unreachable, StoreBusy):
+        raise
+    except StoreError:
+        pass
 
 
 def _at_least(version: str, wanted: tuple[int, int]) -> bool:

@@ -55,6 +55,8 @@ class State(NamedTuple):
     version: int
     documents: int
     chunks: int
+    revisions: int
+    """No document of it has a revision as great as this."""
     as_of: int | None
     """What was written until then by the server's clock belongs to it; None where the server does not tell."""
 
@@ -99,7 +101,7 @@ Putting = tuple[Entry, int, Sequence[NDArray[np.float32]]]
 
 
 class Generation:
-    """Reads and writes the rows; knows nothing of versions."""
+    """Reads and writes its rows and its state."""
 
     def __init__(self, server: MilvusServer, number: int) -> None:
         self.server, self.number = server, number
@@ -169,15 +171,16 @@ class Generation:
         """Out of what is noted of its chunks."""
         try:
             told = json.loads(properties[_STATE])
-            return State(self.number, told["version"], told["documents"], told["chunks"], told["as_of"])
+            return State(self.number, *(told[name] for name in State._fields[1:]))
         except (ValueError, KeyError, TypeError):
             return None
 
-    def set_state(self, *, version: int, documents: int, chunks: int) -> None:
+    def set_state(self, *, version: int, documents: int, chunks: int, revisions: int) -> State:
         """Readers see what was written before from now on."""
-        as_of = self.server.written(self.chunks, self.records)
-        told = {"version": version, "documents": documents, "chunks": chunks, "as_of": as_of}
+        state = State(self.number, version, documents, chunks, revisions, self.server.written(self.chunks, self.records))
+        told = {name: value for name, value in state._asdict().items() if name != "generation"}
         self.server.note(self.chunks, {_STATE: json.dumps(told)})
+        return state
 
     def meta(self, *names: str, strong: bool = True) -> dict[str, str]:
         rows = self.server.rows(self.records, [f"m.{name}" for name in names], ["id", "body"], strong=strong)

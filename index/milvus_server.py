@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from index.errors import StoreBusy, StoreError
 from index.settings import MilvusAddress
@@ -32,6 +33,8 @@ _CONNECT_SECONDS, _READ_SECONDS, _WRITE_SECONDS = 10.0, 30.0, 120.0
 _PATIENCE_CONNECTING, _PATIENCE_READING, _PATIENCE_WRITING = 1.0, 5.0, 60.0
 """Seconds that a server may be away, as when it is started again, before a person is told."""
 _GONE, _NOT_LOADED = 100, 101
+_GONE_BEFORE_2_3 = 4
+"""What older servers say, and newer ones whose answer comes out of a cache."""
 _PING_SECONDS = 330
 _ROWS_AT_ONCE = 500
 _BYTES_AT_ONCE = 4_000_000
@@ -95,7 +98,11 @@ class MilvusServer:
     def _failure(self, error: Exception) -> StoreError:
         """What pymilvus raises, as one sentence."""
         where, told = f"the Milvus server at {self.address.host}:{self.address.port}", _words(error)
-        if getattr(error, "code", None) == _GONE or "CollectionNotExists" in told or "collection not found" in told:
+        if (
+            getattr(error, "code", None) == _GONE
+            or getattr(error, "compatible_code", None) == _GONE_BEFORE_2_3
+            or any(words in told for words in ("CollectionNotExists", "collection not found", "can't find collection"))
+        ):
             return CollectionGone(f"{where} does not have the index {self.address.name} any more; build it with: assistant index")
         lowered = " ".join(_chain(error)).lower()
         if isinstance(error, FileNotFoundError):
@@ -200,7 +207,8 @@ class MilvusServer:
         """When this process last wrote to one of them, by the server's clock; None where the server does not tell."""
         from pymilvus.client.ts_utils import get_collection_ts
 
-        endpoint = f"{self.address.host}:{self.address.port}"
+        # As pymilvus writes it.
+        endpoint = f"{urlsplit(self.address.url).hostname}:{self.address.port}"
         return max((get_collection_ts(each, endpoint) for each in collections), default=0) or None
 
     def _newness(self, collection: str, *, strong: bool) -> dict[str, Any]:
@@ -225,7 +233,10 @@ class MilvusServer:
             self.call("upsert", collection, batch, writes=True)
 
     def rows(self, collection: str, ids: Sequence[Any], fields: Sequence[str], *, strong: bool = False) -> list[dict[str, Any]]:
-        """The rows of these primary keys that there are. strong: as they are now, whatever `as_of` is."""
+        """The rows of these primary keys that there are.
+
+        strong: as they are now, whatever `as_of` is; where this process is the one that writes, they always are.
+        """
         found: list[dict[str, Any]] = []
         for begin in range(0, len(ids), _ROWS_AT_ONCE):
             some = list(ids[begin : begin + _ROWS_AT_ONCE])
@@ -257,6 +268,8 @@ class MilvusServer:
         def following(client: Any) -> list[dict[str, Any]]:
             nonlocal walk
             if walk is None:
+                # First, for the walk itself asks this without an end to its patience.
+                client.describe_collection(collection, timeout=_READ_SECONDS)
                 walk = _called(client, "query_iterator", (collection,), {**options, "filter": beyond})
             try:
                 return list(walk.next())

@@ -213,15 +213,17 @@ class ChatApp(App[None]):
 
         In a thread: where the index is shared, it is asked over a network.
         """
-        with suppress(AssistantError):
-            # While a build goes on every document is a new version: what it comes to is told when it is done.
-            store = assistant.store
-            if not store.is_being_built and store.version != self.version:
-                with self._troubles_shown():
-                    self._tell_ready()
+        with self._troubles_shown():
+            try:
+                # While a build goes on every document is a new version: what it comes to is told when it is done.
+                is_new = not assistant.store.is_being_built and assistant.store.version != self.version
+            except AssistantError:
+                # Whoever asks is told.
+                return
+            if is_new:
+                self._tell_ready()
             elif self.is_watching:
-                with self._troubles_shown():
-                    self._look_for_changes(assistant)
+                self._look_for_changes(assistant)
 
     def _look_for_changes(self, assistant: Assistant) -> None:
         """Takes changes in when they have settled: the same at two looks."""

@@ -21,7 +21,7 @@ from index.filters import Filter
 from index.health import examine
 from index.milvus import MilvusStore
 from index.milvus_builder import MilvusBuilder
-from index.milvus_collections import Generation, days
+from index.milvus_collections import Generation, Head, days
 from index.settings import IndexSettings, MilvusAddress
 from index.store import LocalStore, Store, built_with
 from index.writing import building, open_store
@@ -293,6 +293,51 @@ def expire_leases(settings: IndexSettings) -> None:
     server.close()
 
 
+def test_a_build_that_touches_and_then_fails_is_counted_anew(
+    shared: IndexSettings, settings: IndexSettings, corpus: Path, embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more(corpus, 3)
+    run_build(shared, embedder)
+    (corpus / "bread.txt").touch()
+    (corpus / "gauge01.txt").write_text("The river fell. The dam was dry.", encoding="utf-8")
+    monkeypatch.setattr("index.build._WAITING", 1)
+    kept = Generation.put_heads
+
+    def fails(self: Generation, heads: list[Head]) -> None:
+        kept(self, heads)
+        if heads[0].row.id == "gauge01.txt":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Generation, "put_heads", fails)
+    with suppress(KeyboardInterrupt):
+        run_build(shared, embedder)
+    monkeypatch.setattr(Generation, "put_heads", kept)
+    for each in (shared, settings):
+        run_build(each, embedder)
+    local, engine = open_store(settings), open_store(shared)
+    assert engine.damage() is None and engine.counts()["chunks"] == local.counts()["chunks"]
+    assert engine.term_weights("river dam dry gauge") == pytest.approx(local.term_weights("river dam dry gauge"))
+    local.close()
+    engine.close()
+
+
+def test_stamps_that_a_killed_builder_wrote_reach_open_readers(
+    shared: IndexSettings, corpus: Path, embedder: LocalEmbedder
+) -> None:
+    run_build(shared, embedder)
+    reader = open_store(shared)
+    assert reader.documents()
+    with building(shared) as builder:
+        assert isinstance(builder, MilvusBuilder)
+        (corpus / "bread.txt").touch()
+        stat = (corpus / "bread.txt").stat()
+        builder.touch("bread.txt", size=stat.st_size, modified=stat.st_mtime_ns)
+        builder._touched = False  # As if it were killed: nothing is told.
+    assert not run_build(shared, embedder).changed
+    assert [row.modified for row in reader.documents() if row.id == "bread.txt"] == [stat.st_mtime_ns]
+    reader.close()
+
+
 # -- one builder ---------------------------------------------------------------------------------------------------------
 
 
@@ -421,6 +466,37 @@ def test_a_reader_looks_again_where_a_builder_changes_what_it_reads(
             versions = 0
             monkeypatch.setattr(reader._server, "call", call_after_a_change)
             assert ask() == 40 and versions == 4
+            monkeypatch.setattr(reader._server, "call", call)
+        reader.close()
+
+
+def test_a_document_that_is_being_written_is_not_missed(shared: IndexSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between a search and the look at what counts, the builder writes a document and has not told it yet, or was killed then."""
+    with building(shared) as builder:
+        assert isinstance(builder, MilvusBuilder)
+        builder.begin_anew(built_with("model:1", DIMENSIONS, 200))
+        fill(builder)
+        builder.finish("{}")
+        reader = open_store(shared)
+        assert isinstance(reader, MilvusStore)
+        reader.warm()
+        tell, call, written = MilvusBuilder._tell, reader._server.call, 0
+
+        def call_after_a_write(name: str, *told: object, **named: object) -> object:
+            nonlocal written
+            if name == "query" and not written:
+                written += 1
+                monkeypatch.setattr(MilvusBuilder, "_tell", lambda self, **named: (_ for _ in ()).throw(KeyboardInterrupt))
+                with suppress(KeyboardInterrupt):
+                    builder.apply(put=[entry(builder, "d3", texts_of(3, 8), 3)[0]])
+                monkeypatch.setattr(MilvusBuilder, "_tell", tell)
+            return call(name, *told, **named)
+
+        for ask in (lambda: len(reader.dense(np.ones(DIMENSIONS, dtype=np.float32) / 4, 100)), lambda: reader.damage() or 40):
+            written = 0
+            reader._forget()
+            monkeypatch.setattr(reader._server, "call", call_after_a_write)
+            assert ask() == 40 and written == 1
             monkeypatch.setattr(reader._server, "call", call)
         reader.close()
 
