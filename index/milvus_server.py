@@ -176,11 +176,17 @@ class MilvusServer:
             schema.add_field(**field)
         for each in words:
             schema.add_function(pymilvus.Function(f"{each}_bm25", pymilvus.FunctionType.BM25, [each], [f"{each}_sparse"]))
+        # A reader finds what a builder has written, at once.
+        self.call("create_collection", name, schema=schema, consistency_level="Strong", writes=True)
+        self.complete(name, indexes)
+
+    def complete(self, name: str, indexes: Sequence[dict[str, Any]]) -> None:
+        """Of a collection that is created, also by a builder that was killed then."""
         params = self._client.prepare_index_params()
         for index in indexes:
             params.add_index(**index)
-        # A reader finds what a builder has written, at once.
-        self.call("create_collection", name, schema=schema, index_params=params, consistency_level="Strong", writes=True)
+        self.call("create_index", name, params, writes=True)
+        self.call("load_collection", name, writes=True)
 
     def drop(self, name: str) -> None:
         if name in self.names(name):
@@ -412,7 +418,14 @@ def lease(server: MilvusServer) -> Iterator[Lease]:
             if not server.names(collection):
                 raise
     held = Lease(server, collection)
-    held.take()
+    try:
+        held.take()
+    except (StoreBusy, Unreachable):
+        raise
+    except StoreError:
+        # Made by half, by a builder that was killed then.
+        server.complete(collection, RECORD_INDEXES)
+        held.take()
     try:
         yield held
     finally:

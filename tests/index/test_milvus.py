@@ -570,6 +570,20 @@ def test_an_index_of_another_format_is_refused_and_rebuilt(shared: IndexSettings
     store.close()
 
 
+def test_a_missing_index_is_known_however_a_server_names_it(shared: IndexSettings) -> None:
+    from pymilvus.exceptions import DescribeCollectionException
+
+    assert shared.engine is not None
+    server = index.milvus_server.MilvusServer(shared.engine)
+    for error in (
+        DescribeCollectionException(100, "collection not found[collection=x]"),
+        DescribeCollectionException(0, "can't find collection[database=default][collection=x]", 4),
+    ):
+        assert isinstance(server._failure(error), index.milvus_server.CollectionGone)
+    assert server.described("nothing") is None
+    server.close()
+
+
 def test_a_collection_of_somebody_else_is_left_alone(shared: IndexSettings, embedder: LocalEmbedder) -> None:
     assert shared.engine is not None
     server = index.milvus_server.MilvusServer(shared.engine)
