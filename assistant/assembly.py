@@ -285,7 +285,7 @@ class Assistant:
 
     def check_filter(self, only: Filter) -> None:
         """Raises QuestionError when a filter allows nothing: that is a slip of the pen, not an answer."""
-        if only and not len(self.store.keys_of(only)):
+        if only and not self.store.holds(only):
             raise QuestionError("no passage is of that source, voice, kind and date together; see: assistant sources")
 
     def check_not_empty(self) -> None:

@@ -111,6 +111,9 @@ class JoinedStore:
         found = [store.keys_of(allowed) * len(self._stores) + number for number, store, allowed in self._asked(only)]
         return np.sort(np.concatenate(found)) if found else np.array([], dtype=np.int64)
 
+    def holds(self, only: Filter) -> bool:
+        return any(store.holds(allowed or Filter()) for _, store, allowed in self._asked(only))
+
     def counts(self) -> dict[str, int]:
         counted = [store.counts() for store in self._stores]
         return {name: sum(each[name] for each in counted) for name in counted[0]}

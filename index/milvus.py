@@ -476,6 +476,17 @@ class MilvusStore:
 
         return self._steady(find)
 
+    def holds(self, only: Filter) -> bool:
+        def find(state: State) -> bool:
+            where = self._where(only) if state.chunks else None
+            if where is None:
+                return False
+            rows = self._server.some(self._here.chunks, where or "key >= 0", ["key", "document"], most=_SPARE)
+            return bool(self._live(rows))
+
+        # Where those few do not count any more, all are looked at.
+        return self._steady(find) or bool(len(self.keys_of(only)))
+
     def counts(self) -> dict[str, int]:
         state = self._follow()
         return {"documents": state.documents, "chunks": state.chunks, "vectors": state.chunks}

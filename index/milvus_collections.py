@@ -177,7 +177,9 @@ class Generation:
 
     def set_state(self, *, version: int, documents: int, chunks: int, revisions: int) -> State:
         """Readers see what was written before from now on."""
-        state = State(self.number, version, documents, chunks, revisions, self.server.written(self.chunks, self.records))
+        # A last write, whose time is known: what was deleted before is gone by then.
+        self.set_meta({"told": str(version)})
+        state = State(self.number, version, documents, chunks, revisions, self.server.written)
         told = {name: value for name, value in state._asdict().items() if name != "generation"}
         self.server.note(self.chunks, {_STATE: json.dumps(told)})
         return state

@@ -209,21 +209,22 @@ class MilvusServer:
     def note(self, collection: str, properties: Mapping[str, str]) -> None:
         self.call("alter_collection_properties", collection, properties=dict(properties), writes=True)
 
-    def written(self, *collections: str) -> int | None:
-        """When this process last wrote to one of them, by the server's clock; None where the server does not tell."""
+    @property
+    def written(self) -> int | None:
+        """When this process wrote last, by the server's clock; None where it has not, or the server does not tell.
+
+        Some servers tell it of what is put, and not of what is deleted.
+        """
         from pymilvus.client.ts_utils import get_collection_ts
 
         # As pymilvus writes it.
         endpoint = f"{urlsplit(self.address.url).hostname}:{self.address.port}"
-        return max((get_collection_ts(each, endpoint) for each in collections), default=0) or None
+        return max((get_collection_ts(each, endpoint) for each in self._written), default=0) or None
 
-    def _newness(self, collection: str, *, strong: bool) -> dict[str, Any]:
+    def _newness(self, *, strong: bool = False) -> dict[str, Any]:
         """How new must be what is read: of a builder what it wrote itself, since nobody else writes."""
-        if collection in self._written:
-            return {"consistency_level": "Session"}
-        if self.as_of is not None and not strong:
-            return {"consistency_level": "Customized", "guarantee_timestamp": self.as_of}
-        return {}
+        since = self.written or (None if strong else self.as_of)
+        return {"consistency_level": "Customized", "guarantee_timestamp": since} if since else {}
 
     def upsert(self, collection: str, rows: Iterable[dict[str, Any]], *, most: int = _ROWS_AT_ONCE) -> None:
         """In batches that a server takes; one waits for the other, so a slow server slows what feeds it."""
@@ -246,7 +247,7 @@ class MilvusServer:
         found: list[dict[str, Any]] = []
         for begin in range(0, len(ids), _ROWS_AT_ONCE):
             some = list(ids[begin : begin + _ROWS_AT_ONCE])
-            newness = self._newness(collection, strong=strong)
+            newness = self._newness(strong=strong)
             found += self.call("query", collection, ids=some, output_fields=list(fields), **newness)
         return found
 
@@ -254,12 +255,12 @@ class MilvusServer:
         self, collection: str, where: str, fields: Sequence[str], *, most: int = MOST_ROWS, strong: bool = False
     ) -> list[dict[str, Any]]:
         """Rows that an expression allows, in any order, and no more than `most` of them."""
-        newness = self._newness(collection, strong=strong)
+        newness = self._newness(strong=strong)
         return list(self.call("query", collection, filter=where, output_fields=list(fields), limit=most, **newness))
 
     def search(self, collection: str, data: list[Any], **options: Any) -> list[dict[str, Any]]:
         """The hits of one query."""
-        return list(self.call("search", collection, data=data, **options, **self._newness(collection, strong=False))[0])
+        return list(self.call("search", collection, data=data, **options, **self._newness())[0])
 
     def each(
         self, collection: str, where: str, fields: Sequence[str], *, key: str = "id", at_once: int = 1_000

@@ -77,6 +77,9 @@ class ChunkStore(Protocol):
     def keys_of(self, only: Filter | None) -> NDArray[np.int64]:
         """The keys of the chunks that a filter allows, ascending; of all without one."""
 
+    def holds(self, only: Filter) -> bool:
+        """Whether a filter allows any chunk."""
+
     def counts(self) -> dict[str, int]:
         """How many documents, chunks and vectors there are."""
 
@@ -337,6 +340,9 @@ class LocalStore:
 
     def keys_of(self, only: Filter | None) -> NDArray[np.int64]:
         return self.ledger.keys_of(only) if only else self.ledger.chunk_keys()
+
+    def holds(self, only: Filter) -> bool:
+        return bool(len(self.keys_of(only)))
 
     def counts(self) -> dict[str, int]:
         return self.ledger.counts()

@@ -22,7 +22,7 @@ from textual.widgets.option_list import Option
 from assistant.inert import one_line
 from assistant.tui.evidence_pane import EvidencePane
 from assistant.tui.messages import AnswerEvent, OpenPlace, Reword, ShowPlaces, TypedElsewhere, Understood
-from assistant.tui.mode_screen import ModeScreen, State, behind, trouble
+from assistant.tui.mode_screen import ModeScreen, State, behind, show, trouble
 from assistant.tui.question_input import QuestionInput
 from assistant.tui.transcript import SHOWN, Transcript
 from index.errors import AssistantError, HistoryError
@@ -30,6 +30,7 @@ from index.errors import AssistantError, HistoryError
 if TYPE_CHECKING:
     from assistant.answering.answers import Answer
     from assistant.answering.conversation import Conversation
+    from assistant.assembly import Assistant
     from assistant.history import Kept, KeptTurn
     from assistant.retrieval.followups import Turn as Spoken
     from assistant.tui.again_screen import Otherwise
@@ -338,12 +339,21 @@ class AskScreen(ModeScreen):
     # -- which passages may answer ---------------------------------------------------------------------------------------
 
     def action_filter(self) -> None:
+        if self.chat.assistant is not None and len(self.app.screen_stack) == 1:
+            self._look_for_choice(self.chat.assistant)
+
+    @behind("filter")
+    def _look_for_choice(self, assistant: Assistant) -> None:
+        voices, documents = assistant.store.speaker_names(), [row.id for row in assistant.store.documents()]
+        show(self, self._offer, assistant, voices, documents)
+
+    def _offer(self, assistant: Assistant, voices: Sequence[str], documents: Sequence[str]) -> None:
         from assistant.tui.filter_screen import FilterScreen
         from index.filters import Filter
 
-        if self.chat.assistant is not None and len(self.app.screen_stack) == 1:
-            assistant = self.chat.assistant
-            self.app.push_screen(FilterScreen(assistant.store, self._only or Filter(), assistant.check_filter), self._allow)
+        if len(self.app.screen_stack) == 1:
+            asked = FilterScreen(voices, documents, self._only or Filter(), assistant.check_filter)
+            self.app.push_screen(asked, self._allow)
 
     def _allow(self, only: Filter | None) -> None:
         assistant = self.chat.assistant

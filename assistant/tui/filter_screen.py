@@ -15,9 +15,9 @@ from textual.widgets import Button, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from assistant.inert import one_line
-from index.errors import AssistantError
+from assistant.tui.mode_screen import behind, show
+from index.errors import AssistantError, QuestionError
 from index.filters import Filter, check_date
-from index.store import ChunkStore
 
 
 class Ticks(OptionList):
@@ -54,13 +54,12 @@ class FilterScreen(ModalScreen[Filter | None]):
         Binding("ctrl+s", "apply", "Apply"),
     ]
 
-    def __init__(self, store: ChunkStore, now: Filter, check: Callable[[Filter], None]) -> None:
-        """check: raises QuestionError for a filter that allows nothing."""
+    def __init__(self, voices: Sequence[str], documents: Sequence[str], now: Filter, check: Callable[[Filter], None]) -> None:
+        """voices, documents: to choose from. check: raises QuestionError for a filter that allows nothing."""
         super().__init__()
-        self._check = check
+        self._voices, self._documents = voices, documents
         self._now = now
-        self._voices = store.speaker_names()
-        self._documents = [row.id for row in store.documents()]
+        self._check = check
 
     def compose(self) -> ComposeResult:
         now = self._now
@@ -97,16 +96,25 @@ class FilterScreen(ModalScreen[Filter | None]):
                 check_date(self.query_one(f"#{name}", Input).value.strip() or None, name) for name in ("since", "until")
             )
         except AssistantError as error:
-            self.query_one(".note", Static).update(Content(f"✗ {one_line(str(error))}"))
+            self._tell(str(error))
             return
         voices, documents = (self.query_one(f"#only-{name}", Ticks).ticked for name in ("voices", "documents"))
         only = Filter(documents=documents, voices=voices, kinds=self._now.kinds, since=since, until=until)
         if since and until and since[: len(until)] > until[: len(since)]:
-            self.query_one(".note", Static).update(Content(f"✗ {since} is after {until}; nothing lies between."))
+            self._tell(f"{since} is after {until}; nothing lies between.")
             return
+        self._apply(only)
+
+    @behind("check")
+    def _apply(self, only: Filter) -> None:
         try:
             self._check(only)
-        except AssistantError:
-            self.query_one(".note", Static).update(Content("✗ No passage is of these voices, sources and dates together."))
-            return
-        self.dismiss(only)
+        except QuestionError:
+            show(self, self._tell, "No passage is of these voices, sources and dates together.")
+        except AssistantError as error:
+            show(self, self._tell, str(error))
+        else:
+            show(self, self.dismiss, only)
+
+    def _tell(self, words: str) -> None:
+        self.query_one(".note", Static).update(Content(f"✗ {one_line(words)}"))

@@ -153,6 +153,7 @@ def test_a_filter_finds_all_that_it_allows_and_nothing_else(stores: Stores, name
     hits = store.dense(query, 5, only=only)
     chunks = store.get(hit.key for hit in hits)
     assert [chunks[hit.key].id for hit in hits] == [chunk for _, chunk in exact[:5]]
+    assert store.holds(only) is bool(documents)
 
 
 @pytest.mark.words

@@ -100,6 +100,7 @@ def test_documents_keep_their_words_under_the_name_of_their_corpus(whole: LocalS
 def test_a_filter_names_documents_of_each(joined: JoinedStore, told: tuple[str, ...], allowed: set[str]) -> None:
     only = Filter(documents=told)
     assert {chunk.document_id for chunk in joined.get(joined.keys_of(only)).values()} == allowed
+    assert joined.holds(only) is bool(allowed)
     hits = joined.lexical("alliance dam river treaty water", 100, only=only)
     assert {chunk.document_id for chunk in joined.get(hit.key for hit in hits).values()} == allowed
 

@@ -304,7 +304,9 @@ SCREENS: dict[str, Before | None] = {
     "timeline": timeline,
     "compare": compare,
     "again": dialog(lambda _: AgainScreen("Who doubts it?", Settings(), "written on this machine by small-model")),
-    "filter": dialog(lambda app: FilterScreen(FewSources(), Filter(voices=("Jonas Keller",)), lambda _: None)),  # type: ignore[arg-type]
+    "filter": dialog(
+        lambda app: FilterScreen(FewSources().speaker_names(), ["rivers.md"], Filter(voices=("Jonas Keller",)), lambda _: None)
+    ),
     "models": dialog(lambda _: ModelsScreen("the sources' own words", list)),
     "run": dialog(lambda _: RunScreen("alliance")),
 }
