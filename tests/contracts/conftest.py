@@ -21,7 +21,7 @@ from tests.contracts.filling import DIMENSIONS, fill
 from tests.milvus_lite import MilvusLite, OlderMilvus
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def older_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
     if find_spec("milvus") is None or find_spec("pymilvus") is None:
         pytest.skip("milvus==2.3.5, the engine of an older release, is not installed (make test-distributed)")
