@@ -131,7 +131,7 @@ class MilvusStore:
     def _steady(self, work: Callable[[State], Given]) -> Given:
         """What is found in one state of the index: where a builder changes it meanwhile, it is looked for again.
 
-        The state last seen is looked in first: that it was still the same afterwards is enough.
+        The state last seen is looked in first: that it was still the same afterwards is enough. Never one within another.
         """
         with self._lock:
             state, looked_twice = self._seen or self._follow(), False
@@ -145,11 +145,11 @@ class MilvusStore:
                 except StoreError as error:
                     failure = error
                 now = state if attempt + 1 == _LOOKS else self._follow()
-                if now == state and failure is None:
-                    return told
                 if now == state:
+                    if failure is None:
+                        return told
                     if looked_twice or attempt + 1 == _LOOKS:
-                        raise failure or AssertionError
+                        raise failure
                     # A builder may be about to tell what it has written, or was killed just then: all that is there counts.
                     time.sleep(_BUILDER_SECONDS)
                     looked_twice, now = True, self._follow()
@@ -290,8 +290,8 @@ class MilvusStore:
         self, state: State, ask: Callable[[int, str], _Candidates], count: int, only: Filter | None, *, first: int
     ) -> list[Hit]:
         """The best `count` of what is asked for that counts, ties by place."""
-        where = self._where(only)
-        if count < 1 or where is None or not state.chunks:
+        where = self._where(only) if state.chunks else None
+        if count < 1 or where is None:
             return []
         limit = min(first, MOST_ROWS)
         while True:
@@ -322,7 +322,7 @@ class MilvusStore:
         if only.documents:
             told.append(f"ARRAY_CONTAINS_ANY(folders, {[number_of(name.rstrip('/') or name) for name in only.documents]})")
         if only.voices:
-            allowed = [number_of(name) for name in self.speaker_names() if only.allows_voice(name)]
+            allowed = [number_of(name) for name in self._totals()[2] if only.allows_voice(name)]
             if not allowed:
                 return None
             told.append(f"speaker in {allowed}")
